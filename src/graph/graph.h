@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A classifier as a list of nodes in execution order. The graph is written for one sample; running it on N maps every
+ * node over the batch (see tensor.h), so a model exported with batch 1 runs at any batch and a permutation may even
+ * move the batch axis. What does not depend on the input is folded to constants when the graph is built: every value
+ * that is left without data varies with the sample. */
+#ifndef PENUMBRA_GRAPH_GRAPH_H
+#define PENUMBRA_GRAPH_GRAPH_H
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "ops/node.h"
+#include "tensor/tensor.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct graph {
+  struct arena *arena;    /* owns values, nodes, names and constants */
+  struct value **values;
+  int n_values, cap_values;
+  struct node **nodes;    /* after graph_build: in execution order */
+  int n_nodes, cap_nodes;
+  struct value *input;    /* the image: rank 4, one sample */
+  struct value **outputs; /* as in the file */
+  int n_outputs;
+  int64_t max_constant_bytes; /* ceiling on what folding may create, 0: 1 GiB */
+};
+
+/* Empty graph. Everything added lives in its arena. */
+struct graph *graph_new(void);
+void graph_free(struct graph *graph);
+
+/* A value without data or producer; NULL when memory is out. The name is copied. */
+struct value *graph_value(struct graph *graph, const char *name);
+/* A constant with zeroed, owned data of that shape. */
+struct value *graph_constant(struct graph *graph, const char *name, enum dtype dtype, const struct shape *shape);
+/* A node with room for inputs and outputs (all NULL), appended; type, domain and name are copied. */
+struct node *graph_node(struct graph *graph, const char *type, const char *name, int n_in, int n_out);
+bool graph_output(struct graph *graph, struct value *value);
+
+/* Sort into execution order, resolve operators (all unsupported ones are listed at once), infer shapes and layouts,
+ * insert layout changes, fold constants and drop what no output needs. Set graph->input (shape of one sample) and
+ * outputs before. */
+bool graph_build(struct graph *graph, struct error *err);
+
+/* Which fusions a graph may undergo: all for inference, those that can be run backwards for gradients. */
+enum fusion { FUSE_ALL, FUSE_DIFFERENTIABLE };
+/* Fold batch norms and activations into their producers, residual adds into convolutions, drop identities. The outputs
+ * keep their meaning; a value in `keep` stays visible (layers a caller wants to read). */
+bool graph_fuse(struct graph *graph, enum fusion fusion, struct value *const *keep, int n_keep, struct error *err);
+void graph_count_uses(struct graph *graph);
+/* Remove nodes whose outputs nobody reads. */
+void graph_prune(struct graph *graph);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an operator is. Every family is one file: a table of `struct op`, registered by one line in ops.def. */
+#ifndef PENUMBRA_OPS_OP_H
+#define PENUMBRA_OPS_OP_H
+
+#include "ops/node.h"
+#include "tensor/compute.h"
+#include "tensor/tensor.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One execution of a node on n samples. Pointers are 64-byte aligned and never overlap, except that out[0] of an
+ * OP_INPLACE operator may be in[0]. Absent optional inputs and outputs are NULL. Constant inputs are passed like the
+ * others, but hold one block for all samples: in_batched tells. */
+struct call {
+  const struct node *node;
+  int64_t n;                /* samples, >= 1 */
+  const void *const *in;
+  const bool *in_batched;   /* in[i] holds n blocks (false: one, shared) */
+  void *const *out;         /* n blocks each; when all inputs are constants n is 1 */
+  const void *residual;     /* node->residual, n blocks, or NULL; may be out[0] itself */
+  void *state;              /* from prepare, or NULL */
+  void *scratch;            /* 64-byte aligned, as many bytes as prepare asked for */
+  struct compute *compute;
+};
+
+/* What prepare fills in for one node at one batch size. */
+struct prepared {
+  void *state;              /* released by op->release */
+  size_t scratch;           /* bytes */
+};
+
+enum op_layout {
+  OP_ANY,           /* reads its inputs through tensor_strides or does not care */
+  OP_PLAIN,         /* wants every rank-4 input row-major: the graph inserts a change of layout where it is not */
+  OP_CHANNELS_LAST, /* wants in[0] of rank 4 in channels-last */
+};
+
+enum op_flags {
+  OP_VIEW = 1,      /* out[0] is in[0]'s bytes under another description: no work, shared storage */
+  OP_INPLACE = 2,   /* out[0] may share in[0]'s storage when shapes, dtypes and layouts agree */
+  OP_FUSES = 4,     /* honours node->scale, shift, residual and post */
+  OP_WEIGHTS = 8,   /* in[1] constant is packed by prepare, and may be unaligned */
+  OP_POINTWISE = 16, /* output element i depends on element i of the (broadcast) inputs alone */
+};
+
+struct op {
+  const char *type;       /* ONNX name */
+  int since, until;       /* opset range, inclusive; until 0: no end */
+  int min_in, max_in;     /* max_in -1: any number */
+  int max_out;
+  enum op_layout layout;
+  unsigned flags;
+  /* Read attributes and constant inputs into node->params, set shape, dtype and layout of the outputs from those of the
+   * inputs (all final), reject what is not supported by a sentence that says what. */
+  bool (*shape)(struct node *node, struct arena *arena, struct error *err);
+  /* Create what running at batch n needs (primitives, packed weights); NULL: nothing. */
+  bool (*prepare)(const struct node *node, int64_t n, struct compute *compute, struct prepared *out, struct error *err);
+  void (*release)(void *state);
+  bool (*forward)(const struct call *call, struct error *err);
+  /* True where this node is a view in its present shape and layout, for operators that only sometimes are. */
+  bool (*is_view)(const struct node *node);
+  int64_t (*macs)(const struct node *node);
+};
+
+/* The operator for a node's type, domain and opset, or NULL. */
+const struct op *op_find(const char *domain, const char *type, int opset);
+
+/* A family: its table ends with an entry whose type is NULL. Listed in ops.def as OP_FAMILY(name): op_family_name. */
+#define OP_TABLE(family) const struct op op_family_##family[]
+
+#endif
