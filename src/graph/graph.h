@@ -21,7 +21,8 @@ struct graph {
   int n_values, cap_values;
   struct node **nodes;    /* after graph_build: in execution order */
   int n_nodes, cap_nodes;
-  struct value *input;    /* the image: rank 4, one sample */
+  struct value **inputs;  /* what a run is fed, shapes of one sample; a classifier has one, the image */
+  int n_inputs;
   struct value **outputs; /* as in the file */
   int n_outputs;
   int64_t max_constant_bytes; /* ceiling on what folding may create, 0: 1 GiB */
@@ -37,11 +38,12 @@ struct value *graph_value(struct graph *graph, const char *name);
 struct value *graph_constant(struct graph *graph, const char *name, enum dtype dtype, const struct shape *shape);
 /* A node with room for inputs and outputs (all NULL), appended; type, domain and name are copied. */
 struct node *graph_node(struct graph *graph, const char *type, const char *name, int n_in, int n_out);
+bool graph_input(struct graph *graph, struct value *value);
 bool graph_output(struct graph *graph, struct value *value);
 
 /* Sort into execution order, resolve operators (all unsupported ones are listed at once), infer shapes and layouts,
- * insert layout changes, fold constants and drop what no output needs. Set graph->input (shape of one sample) and
- * outputs before. */
+ * insert layout changes, fold constants and drop what no output needs. Declare inputs (with the shape of
+ * one sample) and outputs before. */
 bool graph_build(struct graph *graph, struct error *err);
 
 /* Which fusions a graph may undergo: all for inference, those that can be run backwards for gradients. */
