@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
+#include "base/str.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@ bool error_setv(struct error *err, enum error_code code, const char *format, va_
     return false;
   err->code = code;
   (void)vsnprintf(err->message, sizeof err->message, format, args);
+  str_clean(err->message); /* names out of hostile files end up in here */
   return false;
 }
 
@@ -38,5 +40,6 @@ bool error_prefix(struct error *err, const char *format, ...)
   memcpy(old, err->message, sizeof old);
   if (snprintf(err->message, sizeof err->message, "%s: %s", prefix, old) >= (int)sizeof err->message)
     err->message[sizeof err->message - 1] = '\0';
+  str_clean(err->message);
   return false;
 }

@@ -24,6 +24,12 @@ void file_unmap(struct file_map *map);
 
 /* Write bytes to `path` by way of a temporary file beside it and a rename. */
 bool file_write(const char *path, const void *bytes, size_t size, struct error *err);
+/* The same for bytes that lie in several places, one after the other. */
+struct file_part {
+  const void *bytes;
+  size_t size;
+};
+bool file_write_parts(const char *path, const struct file_part *parts, size_t count, struct error *err);
 
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);

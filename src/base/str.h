@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct str {
   char *text; /* NUL-terminated, or NULL before the first append; owned */
@@ -21,5 +22,15 @@ bool str_printf(struct str *s, const char *format, ...) __attribute__((format(pr
 
 /* Levenshtein distance, for "did you mean"; names longer than 63 bytes compare by their first 63. */
 int str_distance(const char *a, const char *b);
+/* The nearest of a NULL-terminated list of names if it is near enough to be a slip of the pen, else NULL. */
+const char *str_nearest(const char *name, const char *const *names);
+
+/* The whole text as a finite decimal number ("-1.5e3") or integer, the same in every locale; false leaves *out alone. */
+bool str_number(const char *text, double *out);
+bool str_integer(const char *text, int64_t *out);
+
+/* Make a text fit for messages, terminals and JSON, in place: every control character and every byte that is not
+ * well-formed UTF-8 becomes '?'. */
+void str_clean(char *text);
 
 #endif
