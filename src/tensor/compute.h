@@ -17,8 +17,8 @@ void compute_close(struct compute *compute);
 
 /* "bf16" kernels keep float32 interfaces only where said; false where the CPU lacks AVX512-BF16 or AMX. */
 bool compute_has_bf16(void);
-/* Library and version for `penumbra --version`. */
-const char *compute_version(void);
+/* Library and version for `penumbra --version`, e.g. "oneDNN 2.6.3". */
+void compute_version(char *text, size_t size);
 
 /* Element-wise functions that a kernel can apply to what it writes, in this order. */
 enum unary {
@@ -35,41 +35,51 @@ void kernel_free(struct kernel *kernel);
 size_t kernel_scratch(const struct kernel *kernel); /* bytes of scratch a run needs */
 bool kernel_is_reference(const struct kernel *kernel); /* true: the slow fallback of the library */
 
+enum number { NUMBER_F32, NUMBER_BF16 }; /* bf16: the upper half of a float32 */
+
+/* A constant in the forms kernels want it packed; shared by all kernels of a node, any number of runs. */
+struct weights;
+/* `raw` (may be unaligned) must outlive the weights. Conv: [oc, ic/groups, kh, kw]; matrix: [k, n], or [n, k] with
+ * weights_transposed. Output channel i is multiplied by scale[i] (NULL: 1). */
+struct weights *weights_new(const void *raw, const float *scale);
+void weights_free(struct weights *weights);
+size_t weights_bytes(const struct weights *weights); /* held in packed forms */
+
 struct conv_spec {
   int64_t n, ic, ih, iw, oc, oh, ow; /* samples, channels, px */
   int64_t kh, kw, sh, sw, dh, dw;    /* kernel, stride, dilation (1 = dense) */
   int64_t pt, pl, pb, pr;            /* pads, px */
   int64_t groups;
   bool bias, sum;                    /* add bias[oc]; add to what dst holds */
+  enum number src, dst;              /* bias is float32 */
   struct post post[MAX_POST];
   int n_post;
 };
 
-/* dst [n,oh,ow,oc] = post(conv(src [n,ih,iw,ic], weights) + bias + dst). Weights are those kernel_pack_weights made. */
-struct kernel *kernel_conv(struct compute *compute, const struct conv_spec *spec, struct error *err);
-/* Packed weights from the ONNX order [oc, ic/groups, kh, kw], each output channel times scale[oc] (NULL: 1). Source may
- * be unaligned. The result is MEM_ALIGN-aligned and owned by the caller; *bytes tells its size. */
-void *kernel_pack_weights(struct compute *compute, const struct kernel *kernel, const void *weights, const float *scale,
-                          size_t *bytes, struct error *err);
-/* Two kernels with equal keys use the same packed weights. */
-uint64_t kernel_weights_key(const struct kernel *kernel);
-bool kernel_run_conv(struct kernel *kernel, const float *src, const void *weights, const float *bias, float *dst,
-                     void *scratch, struct error *err);
+/* dst [n,oh,ow,oc] = post(conv(src [n,ih,iw,ic], weights) + bias + dst). Weights are packed on first need. */
+struct kernel *kernel_conv(struct compute *compute, const struct conv_spec *spec, struct weights *weights, struct error *err);
+/* The adjoint with respect to src: src_grad [n,ih,iw,ic] from dst_grad [n,oh,ow,oc]; no bias, sum or post. */
+struct kernel *kernel_conv_backward(struct compute *compute, const struct conv_spec *spec, struct weights *weights,
+                                    struct error *err);
 
 /* dst [b,m,n] = post(src [b,m,k] x weights [b|1, k, n] + bias[n] + dst). */
 struct matmul_spec {
   int64_t b, m, k, n;
-  bool weights_shared;    /* one weight matrix for all b */
-  bool src_transposed;    /* src is [b,k,m] */
+  bool weights_shared;     /* one weight matrix for all b */
+  bool src_transposed;     /* src is [b,k,m] */
   bool weights_transposed; /* weights are [.., n, k] */
-  bool constant_weights;  /* may be packed: run with what kernel_pack_weights made from [k,n] or [n,k] */
   bool bias, sum;
+  enum number src, dst;
   struct post post[MAX_POST];
   int n_post;
 };
-struct kernel *kernel_matmul(struct compute *compute, const struct matmul_spec *spec, struct error *err);
-bool kernel_run_matmul(struct kernel *kernel, const float *src, const void *weights, const float *bias, float *dst,
-                       void *scratch, struct error *err);
+/* With `weights` the right operand is that constant, packed; with NULL it is given to each run, of the type of src. */
+struct kernel *kernel_matmul(struct compute *compute, const struct matmul_spec *spec, struct weights *weights,
+                             struct error *err);
+
+/* Run a convolution or matrix product; `right`: the second matrix where it is not constant; `bias` NULL without. */
+bool kernel_run(struct kernel *kernel, const void *src, const void *right, const float *bias, void *dst, void *scratch,
+                struct error *err);
 
 enum pool_kind { POOL_MAX, POOL_AVERAGE_INSIDE /* divisor: cells inside the map */, POOL_AVERAGE_ALL };
 struct pool_spec {
@@ -77,15 +87,14 @@ struct pool_spec {
   int64_t n, c, ih, iw, oh, ow, kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
 };
 struct kernel *kernel_pool(struct compute *compute, const struct pool_spec *spec, struct error *err);
-bool kernel_run_pool(struct kernel *kernel, const float *src, float *dst, void *scratch, struct error *err);
+
+/* Pooling, unary functions and softmax run by kernel_run with right and bias NULL. */
 
 /* dst[i] = post(src[i]) for `count` elements; src may be dst. */
 struct kernel *kernel_unary(struct compute *compute, int64_t count, struct post post, struct error *err);
-bool kernel_run_unary(struct kernel *kernel, const float *src, float *dst, struct error *err);
 
 /* Softmax (or its logarithm) along the middle axis of [outer, axis, inner]. */
 struct kernel *kernel_softmax(struct compute *compute, int64_t outer, int64_t axis, int64_t inner, bool logarithm,
                               struct error *err);
-bool kernel_run_softmax(struct kernel *kernel, const float *src, float *dst, struct error *err);
 
 #endif
