@@ -41,10 +41,12 @@ int64_t shape_count(const struct shape *shape);
 int64_t shape_product(const struct shape *shape, int from, int to);
 /* NumPy broadcasting of two shapes; false if they do not fit. */
 bool shape_broadcast(const struct shape *a, const struct shape *b, struct shape *out);
-/* "1x3x224x224" into a buffer of the caller (>= 96 bytes is always enough); returns it. */
+/* "1x3x224x224", or "scalar", into a buffer of the caller; returns it. 96 bytes hold every shape that shape_count
+ * accepts with no dimension 0; what does not fit is cut. */
 char *shape_text(const struct shape *shape, char *buffer, size_t size);
 
 size_t dtype_size(enum dtype dtype);
+/* Elements and bytes; -1 and SIZE_MAX where shape_count is -1. */
 int64_t tensor_count(const struct tensor *tensor);
 size_t tensor_bytes(const struct tensor *tensor);
 
