@@ -240,43 +240,44 @@ static bool read_elements(const unsigned char *bytes, const char *path, const st
   return true;
 }
 
-static bool read_array(const struct file_map *map, const char *path, size_t limit, struct npy *array,
-                       struct error *err)
+bool npy_decode(const void *bytes, size_t size, const char *name, size_t limit, struct npy *array, struct error *err)
 {
-  if (map->size < PRELUDE || memcmp(map->data, magic, 6) != 0)
-    return error_set(err, ERROR_FAILED, "%s: is no .npy file", path);
-  int version = map->data[6];
+  *array = (struct npy){0};
+  const unsigned char *data = bytes;
+  if (size < PRELUDE || memcmp(data, magic, 6) != 0)
+    return error_set(err, ERROR_FAILED, "%s: is no .npy file", name);
+  int version = data[6];
   if (version < 1 || version > 3)
-    return error_set(err, ERROR_FAILED, "%s: .npy version %d.%d is not known (1.0 to 3.0 are)", path, version,
-                     map->data[7]);
+    return error_set(err, ERROR_FAILED, "%s: .npy version %d.%d is not known (1.0 to 3.0 are)", name, version,
+                     data[7]);
   size_t start = version == 1 ? 10 : 12;
   size_t length = 0;
-  for (size_t i = start; i > 8 && map->size >= start; i--)
-    length = length << 8 | map->data[i - 1];
-  if (map->size < start || length > map->size - start)
-    return error_set(err, ERROR_FAILED, "%s: the file ends within its header", path);
+  for (size_t i = start; i > 8 && size >= start; i--)
+    length = length << 8 | data[i - 1];
+  if (size < start || length > size - start)
+    return error_set(err, ERROR_FAILED, "%s: the file ends within its header", name);
   if (length > HEADER_MAX)
-    return error_set(err, ERROR_FAILED, "%s: a header of %zu bytes is more than the limit of %d", path, length,
+    return error_set(err, ERROR_FAILED, "%s: a header of %zu bytes is more than the limit of %d", name, length,
                      HEADER_MAX);
   struct header h = {0};
-  struct cursor c = {.at = (const char *)map->data + start, .end = (const char *)map->data + start + length};
-  if (!read_header(&c, path, &h, err))
+  struct cursor c = {.at = (const char *)data + start, .end = (const char *)data + start + length};
+  if (!read_header(&c, name, &h, err))
     return false;
 
   struct npy found = {.type = h.kind == 'f' ? NPY_F32 : NPY_I32, .rank = h.rank};
   memcpy(found.dim, h.dim, sizeof found.dim);
   int64_t count = npy_count(&found);
-  size_t available = map->size - start - length;
+  size_t available = size - start - length;
   if (count < 0 || (uint64_t)count > available / (size_t)h.size)
-    return error_set(err, ERROR_FAILED, "%s: the file ends before its last element", path);
-  size_t bytes;
-  if (!size_mul((size_t)count, 4, &bytes) || (limit && bytes > limit))
-    return error_set(err, ERROR_FAILED, "%s: %jd elements of 4 bytes are more than the limit of %zu bytes", path,
+    return error_set(err, ERROR_FAILED, "%s: the file ends before its last element", name);
+  size_t need;
+  if (!size_mul((size_t)count, 4, &need) || (limit && need > limit))
+    return error_set(err, ERROR_FAILED, "%s: %jd elements of 4 bytes are more than the limit of %zu bytes", name,
                      (intmax_t)count, limit);
-  found.data = mem_alloc(bytes);
+  found.data = mem_alloc(need);
   if (!found.data)
-    return error_memory(err, path);
-  if (!read_elements(map->data + start + length, path, &h, count, found.data, err)) {
+    return error_memory(err, name);
+  if (!read_elements(data + start + length, name, &h, count, found.data, err)) {
     npy_free(&found);
     return false;
   }
@@ -290,7 +291,7 @@ bool npy_read(const char *path, size_t limit, struct npy *array, struct error *e
   struct file_map map;
   if (!file_map(path, 0, &map, err))
     return false;
-  bool ok = read_array(&map, path, limit, array, err);
+  bool ok = npy_decode(map.data, map.size, path, limit, array, err);
   file_unmap(&map);
   return ok;
 }

@@ -27,6 +27,8 @@ int64_t npy_count(const struct npy *array);
  * order; the result is float32 for the float types, int32 for the others (a value outside int32 is an error).
  * Fails on Python objects, structured types, truncated data and more than `limit` bytes of result. */
 bool npy_read(const char *path, size_t limit, struct npy *array, struct error *err);
+/* The same from memory; `name` is for messages. */
+bool npy_decode(const void *bytes, size_t size, const char *name, size_t limit, struct npy *array, struct error *err);
 bool npy_write(const char *path, const struct npy *array, struct error *err);
 void npy_free(struct npy *array);
 
