@@ -40,7 +40,7 @@ from torch import nn
 from scene import scene
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CALIBRATION_SCENES = range(1, 7)
+CALIBRATION_SCENES = range(1, 25)
 CHECK_SCENE = 100
 LEAST_MOVE = 0.05
 RMS_RANGE = (0.02, 30.0)
@@ -129,6 +129,11 @@ def rounded(value, unit=None):
     return np.rint(value / step) * step
 
 
+def query_gain(rows):
+    """Queries and keys larger than values: attention that picks, so that what it picks matters."""
+    return np.where(np.arange(rows) < rows * 2 // 3, 1.75, 1.0)
+
+
 class Weights:
     """Seeded weights and, while the calibration batch passes, the scales that keep activations at unit order."""
 
@@ -156,9 +161,12 @@ class Weights:
         """Everything that needs no measurement. Weights have variance 1 / fan-in."""
         for name, p in self.model.named_parameters():
             if name.endswith(("cls_token", "class_token", "pos_embed", "relative_position_bias_table")):
-                self.assign(p, self.uniform(name, p.shape, -1.0, 1.0))
+                self.assign(p, self.uniform(name, p.shape, -0.6, 0.6))
+            elif name.endswith("qkv.weight"):
+                width = np.sqrt(3.0 / p.shape[1])
+                self.assign(p, self.uniform(name, p.shape, -width, width) * query_gain(p.shape[0])[:, None])
             elif name.endswith("layer_scale"):
-                self.assign(p, self.uniform(name, p.shape, 0.3, 0.6))
+                self.assign(p, self.uniform(name, p.shape, 0.5, 1.0))
             elif p.dim() == 1 and name.endswith("weight"):  # gains of normalisations
                 self.assign(p, self.uniform(name, p.shape, 0.7, 1.3))
             elif p.dim() == 1:
@@ -196,14 +204,16 @@ class Weights:
             return
         name, x = self.names[module], inputs[0].detach()
         if isinstance(module, nn.Conv2d):
-            y = module._conv_forward(x, module.weight.detach(), None).transpose(0, 1).flatten(1)
+            y, samples = module._conv_forward(x, module.weight.detach(), None), (0, 2, 3)
         else:
-            y = F.linear(x, module.weight.detach()).flatten(0, -2).transpose(0, 1)
-        mean, std = y.mean(1).numpy(), y.std(1, unbiased=False).numpy()
+            y, samples = F.linear(x, module.weight.detach()).flatten(0, -2), (0,)
+        mean, std = y.mean(samples).numpy(), y.std(samples, unbiased=False).numpy()
         pooled = np.sqrt(np.mean(std**2))
-        std = np.maximum(std, 0.05 * pooled) if y.shape[1] >= 64 else np.full_like(std, pooled)
+        std = np.maximum(std, 0.05 * pooled) if y.numel() >= 64 * len(std) else np.full_like(std, pooled)
         # the branches of a transformer add up over the depth: half a unit each
-        gain = 0.5 if name.endswith(("proj", "fc2", "mlp.3")) else 1.0
+        gain = np.full(len(std), 0.5 if name.endswith(("proj", "fc2", "mlp.3")) else 1.0)
+        if name.endswith("qkv"):
+            gain = query_gain(len(std))
         scale = rounded(gain / std)
         weight = module.weight.detach().numpy() * scale.reshape((-1,) + (1,) * (module.weight.dim() - 1))
         offset = self.uniform(name + ".bias", mean.shape, -0.4, 0.4) * gain if name != self.head else 0.0
