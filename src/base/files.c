@@ -71,7 +71,8 @@ static int open_beneath_by_steps(int root, const char *name)
       memcpy(component, name, n);
       component[n] = '\0';
       bool last = name[n + strspn(name + n, "/")] == '\0';
-      fd = openat(at, component, last ? READ_FLAGS | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      int folder = name[n] == '/' ? O_DIRECTORY : 0; /* "file/" names no file */
+      fd = openat(at, component, O_NOFOLLOW | folder | (last ? READ_FLAGS : O_PATH | O_CLOEXEC));
       if (last)
         name = "";
     }

@@ -180,7 +180,8 @@ static const struct param *find(const struct param *table, const char *argument,
 static bool unknown(const struct param *table, const char *owner, const char *argument, struct error *err)
 {
   char name[64];
-  (void)snprintf(name, sizeof name, "%.*s", (int)(strcspn(argument, "=") & 0xFF), argument);
+  size_t n = strcspn(argument, "=");
+  (void)snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, argument);
   const char *nearest = NULL;
   for (const struct param *p = table; p->name; p++) {
     const char *const pair[] = {p->name, nearest, NULL};
