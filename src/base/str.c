@@ -166,6 +166,15 @@ static int utf8_length(const unsigned char *p)
   return n;
 }
 
+bool str_is_utf8(const char *text)
+{
+  const unsigned char *p = (const unsigned char *)text;
+  for (int n; *p; p += n)
+    if ((n = utf8_length(p)) == 0)
+      return false;
+  return true;
+}
+
 void str_clean(char *text)
 {
   for (unsigned char *p = (unsigned char *)text; *p;) {

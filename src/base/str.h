@@ -29,6 +29,8 @@ const char *str_nearest(const char *name, const char *const *names);
 bool str_number(const char *text, double *out);
 bool str_integer(const char *text, int64_t *out);
 
+/* Whether a text is well-formed UTF-8 from end to end. */
+bool str_is_utf8(const char *text);
 /* Make a text fit for messages, terminals and JSON, in place: every control character and every byte that is not
  * well-formed UTF-8 becomes '?'. */
 void str_clean(char *text);

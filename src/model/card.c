@@ -123,8 +123,8 @@ static bool read_size(struct card *card, const json_t *object, const char *where
   int n;
   if (!get_list(object, where, key, v, 2, &n, err))
     return false;
-  if (n != 2)
-    return error_set(err, ERROR_FAILED, "%s.%s: [height, width] is wanted, 1 value is given", where, key);
+  if (n == 1)
+    v[1] = v[0];
   return get_whole(where, key, v[0], IMAGE_MAX_SIDE, &card->height, err) &&
          get_whole(where, key, v[1], IMAGE_MAX_SIDE, &card->width, err);
 }
@@ -298,11 +298,6 @@ static bool parse_labels(struct card *card, const struct file_map *file, struct 
     return error_set(err, ERROR_FAILED, "the file is empty");
   if (memchr(bytes, 0, size))
     return error_set(err, ERROR_FAILED, "a zero byte: this is no text");
-  json_t *utf8 = json_stringn(bytes, size); /* checks the encoding */
-  if (!utf8)
-    return error_set(err, ERROR_FAILED, "the text is not UTF-8");
-  json_decref(utf8);
-
   size_t count = bytes[size - 1] != '\n';
   for (size_t i = 0; i < size; i++)
     count += bytes[i] == '\n';
@@ -312,6 +307,8 @@ static bool parse_labels(struct card *card, const struct file_map *file, struct 
   char **labels = arena_array(card->arena, count, sizeof *labels);
   if (!text || !labels)
     return error_memory(err, "the labels");
+  if (!str_is_utf8(text))
+    return error_set(err, ERROR_FAILED, "the text is not UTF-8");
   for (size_t i = 0; i < count; i++) {
     labels[i] = text;
     char *end = strchr(text, '\n');
@@ -410,7 +407,7 @@ static bool read_evaluation(struct card *card, const json_t *object, const char 
 }
 
 /* How the text of an option becomes a JSON value. */
-enum text_kind { TEXT_NUMBERS, TEXT_SIZE, TEXT_PLAIN, TEXT_BOOL, TEXT_FILE };
+enum text_kind { TEXT_NUMBERS, TEXT_NUMBER, TEXT_SIZE, TEXT_PLAIN, TEXT_BOOL, TEXT_FILE };
 
 struct field {
   const char *group, *key; /* group NULL: at the top of the card */
@@ -425,7 +422,7 @@ struct field {
   X("input", "size", read_size, TEXT_SIZE, "size", "HxW or N: the model's input, px") \
   X("input", "channels", read_channels, TEXT_PLAIN, "channels", "gray, rgb or bgr") \
   X("input", "range", read_range, TEXT_NUMBERS, "range", "LO,HI: source codes that map to 0..255") \
-  X("input", "scale", read_scale, TEXT_NUMBERS, "scale", "value = (pixel * scale - mean) / std") \
+  X("input", "scale", read_scale, TEXT_NUMBER, "scale", "value = (pixel * scale - mean) / std") \
   X("input", "mean", read_mean, TEXT_NUMBERS, "mean", "one number, or one per channel") \
   X("input", "std", read_std, TEXT_NUMBERS, "std", "one number, or one per channel") \
   X("input", "resize", read_resize, TEXT_PLAIN, "resize", "stretch, shortest-crop or pad") \
@@ -580,61 +577,69 @@ bool card_find(struct card *card, const char *model_path, bool *found, struct er
 
 /* Options */
 
-static json_t *numbers_of_text(const char *text, char separator)
+/* "1,2.5,3" as a list; *ok is false where that is not what the text holds, NULL without *ok = false where memory is
+ * out. */
+static json_t *numbers_of_text(const char *text, char separator, bool *ok)
 {
   json_t *list = json_array();
-  for (;;) {
+  while (list) {
     const char *end = strchrnul(text, separator);
-    char piece[64];
+    char piece[64] = "";
     double v;
-    bool ok = (size_t)(end - text) < sizeof piece;
-    if (ok) {
+    if ((size_t)(end - text) < sizeof piece)
       memcpy(piece, text, (size_t)(end - text));
-      piece[end - text] = '\0';
-      ok = str_number(piece, &v) && json_array_append_new(list, json_real(v)) == 0;
-    }
-    if (!ok) {
-      json_decref(list);
-      return NULL;
-    }
+    *ok = str_number(piece, &v);
+    if (!*ok || json_array_append_new(list, json_real(v)) != 0)
+      break;
     if (!*end)
       return list;
     text = end + 1;
   }
+  json_decref(list);
+  return NULL;
 }
 
-/* NULL where the text does not fit its kind. */
-static json_t *json_of_text(const struct field *f, const char *text)
+/* The value that the file would have had; NULL with an error. */
+static json_t *json_of_text(const struct field *f, const char *text, struct error *err)
 {
-  static const char *const yes[] = {"on", "true", "1", "yes", ""}, *const no[] = {"off", "false", "0", "no"};
+  static const char *const yes[] = {"on", "true", "1", ""}, *const no[] = {"off", "false", "0"};
+  const char *wanted = "UTF-8";
   json_t *value = NULL;
+  bool ok = true;
   switch (f->text) {
   case TEXT_NUMBERS:
-    value = numbers_of_text(text, ',');
-    if (f->read == read_scale && json_array_size(value) == 1) { /* the one number that is not a list */
-      json_t *number = json_incref(json_array_get(value, 0));
-      json_decref(value);
-      value = number;
-    }
-    return value;
+    wanted = "a list of numbers";
+    value = numbers_of_text(text, ',', &ok);
+    break;
+  case TEXT_NUMBER:
+    wanted = "a number";
+    double v;
+    if ((ok = str_number(text, &v)))
+      value = json_real(v);
+    break;
   case TEXT_SIZE:
-    value = numbers_of_text(text, strchr(text, 'x') ? 'x' : ',');
-    if (f->read == read_size && json_array_size(value) == 1)
-      json_array_append(value, json_array_get(value, 0));
-    return value;
+    wanted = "a size like 224x224 or 224";
+    value = numbers_of_text(text, 'x', &ok);
+    break;
   case TEXT_BOOL:
-    for (size_t i = 0; i < COUNT(yes); i++)
-      if (strcmp(text, yes[i]) == 0)
-        return json_true();
-    for (size_t i = 0; i < COUNT(no); i++)
-      if (strcmp(text, no[i]) == 0)
-        return json_false();
-    return NULL;
+    wanted = "on or off";
+    for (size_t i = 0; i < COUNT(yes) && !value; i++)
+      value = strcmp(text, yes[i]) == 0 ? json_true() : NULL;
+    for (size_t i = 0; i < COUNT(no) && !value; i++)
+      value = strcmp(text, no[i]) == 0 ? json_false() : NULL;
+    ok = value != NULL;
+    break;
   case TEXT_PLAIN:
   case TEXT_FILE:
-    return json_string(text);
+    ok = str_is_utf8(text);
+    value = json_string(text);
+    break;
   }
-  return NULL;
+  if (!ok)
+    error_set(err, ERROR_USAGE, "%s: \"%.60s\" is not %s", f->option, text, wanted);
+  else if (!value)
+    error_memory(err, "the model card");
+  return value;
 }
 
 static bool set_labels(struct card *card, const char *path, struct error *err)
@@ -675,14 +680,10 @@ bool card_set(struct card *card, const char *key, const char *value, struct erro
   }
   if (f->read == read_labels)
     return set_labels(card, value, err);
-  json_t *object = json_object(), *item = json_of_text(f, value);
-  if (!item) {
-    json_decref(object);
-    return error_set(err, ERROR_USAGE, "%s: \"%.60s\" is not %s", f->key, value,
-                     f->text == TEXT_BOOL    ? "on or off"
-                     : f->text == TEXT_PLAIN ? "UTF-8"
-                                             : "a list of numbers");
-  }
+  json_t *item = json_of_text(f, value, err);
+  if (!item)
+    return false;
+  json_t *object = json_object();
   if (json_object_set_new(object, f->key, item) != 0) {
     json_decref(object);
     return error_memory(err, "the model card");
