@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* One execution of a node on n samples. Pointers are 64-byte aligned and never overlap, except that out[0] of an
- * OP_INPLACE operator may be in[0]. Absent optional inputs and outputs are NULL. Constant inputs are passed like the
+/* One execution of a node on n samples. Pointers (64-byte aligned, constants 16-byte) never overlap, except that out[0]
+ * of an OP_INPLACE operator may be in[0]. Absent optional inputs and outputs are NULL. Constant inputs are passed like the
  * others, but hold one block for all samples: in_batched tells. */
 struct call {
   const struct node *node;
@@ -42,18 +42,20 @@ enum op_flags {
   OP_INPLACE = 2,   /* out[0] may share in[0]'s storage when shapes, dtypes and layouts agree */
   OP_FUSES = 4,     /* honours node->scale, shift, residual and post */
   OP_WEIGHTS = 8,   /* in[1] constant is packed by prepare, and may be unaligned */
-  OP_POINTWISE = 16, /* output element i depends on element i of the (broadcast) inputs alone */
+  OP_STATIC = 16,   /* looks at its inputs' shapes alone (Shape, Size): always a constant */
+  OP_POINTWISE = 32, /* output element i depends on element i of the (broadcast) inputs alone */
 };
 
 struct op {
   const char *type;       /* ONNX name */
   int since, until;       /* opset range, inclusive; until 0: no end */
-  int min_in, max_in;     /* max_in -1: any number */
+  int min_in, max_in;     /* max_in -1: any number; the first min_in inputs and out[0] are present (graph_build checks) */
   int max_out;
   enum op_layout layout;
   unsigned flags;
   /* Read attributes and constant inputs into node->params, set shape, dtype and layout of the outputs from those of the
-   * inputs (all final), reject what is not supported by a sentence that says what. */
+   * inputs (all final), reject what is not supported by a sentence that says what. Where an output follows from
+   * descriptions alone (Constant, Shape, Size) it also sets out[0]->t.data in the arena: a constant, nothing to run. */
   bool (*shape)(struct node *node, struct arena *arena, struct error *err);
   /* Create what running at batch n needs (primitives, packed weights); NULL: nothing. */
   bool (*prepare)(const struct node *node, int64_t n, struct compute *compute, struct prepared *out, struct error *err);
@@ -62,6 +64,9 @@ struct op {
   /* True where this node is a view in its present shape and layout, for operators that only sometimes are. */
   bool (*is_view)(const struct node *node);
   int64_t (*macs)(const struct node *node);
+  /* OP_FUSES: whether this node does, where it depends; NULL: always. */
+  bool (*fuses)(const struct node *node);
+  const char *domain;     /* NULL: ai.onnx; "penumbra": made by the graph, in no file */
 };
 
 /* The operator for a node's type, domain and opset, or NULL. */

@@ -31,6 +31,8 @@ struct tensor {
   enum dtype dtype;
   enum layout layout;
   void *data;         /* dense, or NULL where only the description matters */
+  int element;        /* element type in the file (ONNX TensorProto.DataType), 0: not known. Only operators whose
+                       * result depends on it ask: quantisation, casts */
 };
 
 struct shape shape_of(int rank, const int64_t *dim);
