@@ -51,11 +51,13 @@ struct node {
   int n_attrs;
   void *params;           /* what the operator's shape() read from attributes and constant inputs; arena memory */
 
-  /* What fusion has folded into this node, applied in this order: out = post(op(in) * scale + shift + residual). */
+  /* What fusion has folded into this node, applied in this order: out = post(op(in) * scale + shift + residual).
+   * A convolution's bias is its shift from the start. */
   const float *scale, *shift; /* per output channel, NULL: none; only into operators with OP_FUSES */
   struct value *residual;     /* same shape and layout as out[0], or NULL */
   struct post post[MAX_POST];
   int n_post;
+  struct weights *weights;    /* the packed forms of in[1] of an operator with OP_WEIGHTS; owned by the graph */
 };
 
 /* Look up an attribute; NULL when absent. */

@@ -159,22 +159,6 @@ static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *pd, struct compute *c, con
 #endif
 }
 
-static dnnl_status_t pool_pd(dnnl_primitive_desc_t *pd, struct compute *c, dnnl_alg_kind_t alg, const struct desc *src,
-                             const struct desc *dst, const dnnl_dims_t strides, const dnnl_dims_t kernel,
-                             const dnnl_dims_t dilates, const dnnl_dims_t before, const dnnl_dims_t after,
-                             const_dnnl_primitive_attr_t attr)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_pooling_forward_primitive_desc_create(pd, c->engine, dnnl_forward_inference, alg, MD(src), MD(dst),
-                                                    strides, kernel, dilates, before, after, attr);
-#else
-  dnnl_pooling_v2_desc_t op;
-  dnnl_status_t status = dnnl_pooling_v2_forward_desc_init(&op, dnnl_forward_inference, alg, MD(src), MD(dst), strides,
-                                                           kernel, dilates, before, after);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
-#endif
-}
-
 static dnnl_status_t eltwise_pd(dnnl_primitive_desc_t *pd, struct compute *c, dnnl_alg_kind_t alg,
                                 const struct desc *data, float alpha, float beta, const_dnnl_primitive_attr_t attr)
 {
@@ -696,7 +680,7 @@ struct kernel *kernel_matmul(struct compute *c, const struct matmul_spec *s, str
   return k;
 }
 
-/* Source and destination around a descriptor that is consumed: what pooling, unary functions and softmax share. */
+/* Source and destination around a descriptor that is consumed: what unary functions and softmax share. */
 static struct kernel *kernel_simple(struct compute *c, dnnl_primitive_desc_t pd, const struct desc *src,
                                     const struct desc *dst, struct error *err)
 {
@@ -705,32 +689,6 @@ static struct kernel *kernel_simple(struct compute *c, dnnl_primitive_desc_t pd,
     kernel_free(k);
     k = NULL;
   }
-  return k;
-}
-
-struct kernel *kernel_pool(struct compute *c, const struct pool_spec *s, struct error *err)
-{
-  static const dnnl_alg_kind_t algorithms[] = {
-    [POOL_MAX] = dnnl_pooling_max,
-    [POOL_AVERAGE_INSIDE] = dnnl_pooling_avg_exclude_padding,
-    [POOL_AVERAGE_ALL] = dnnl_pooling_avg_include_padding,
-  };
-  const dnnl_dims_t src = {s->n, s->c, s->ih, s->iw}, dst = {s->n, s->c, s->oh, s->ow};
-  const dnnl_dims_t strides = {s->sh, s->sw}, kernel = {s->kh, s->kw}, dilates = {s->dh - 1, s->dw - 1};
-  const dnnl_dims_t before = {s->pt, s->pl}, after = {s->pb, s->pr};
-  struct desc d_src = {.set = false}, d_dst = {.set = false};
-  struct kernel *k = NULL;
-  dnnl_primitive_desc_t pd = NULL;
-  dnnl_primitive_attr_t attr = attributes(false, NULL, 0, err);
-  if (attr && !failed(desc_by_tag(&d_src, 4, src, dnnl_f32, dnnl_nhwc), err, "pooling") &&
-      !failed(desc_by_tag(&d_dst, 4, dst, dnnl_f32, dnnl_nhwc), err, "pooling") &&
-      !failed(pool_pd(&pd, c, algorithms[s->kind], &d_src, &d_dst, strides, kernel, dilates, before, after, attr), err,
-              "pooling"))
-    k = kernel_simple(c, pd, &d_src, &d_dst, err);
-  desc_free(&d_src);
-  desc_free(&d_dst);
-  if (attr)
-    dnnl_primitive_attr_destroy(attr);
   return k;
 }
 

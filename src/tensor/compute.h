@@ -81,14 +81,7 @@ struct kernel *kernel_matmul(struct compute *compute, const struct matmul_spec *
 bool kernel_run(struct kernel *kernel, const void *src, const void *right, const float *bias, void *dst, void *scratch,
                 struct error *err);
 
-enum pool_kind { POOL_MAX, POOL_AVERAGE_INSIDE /* divisor: cells inside the map */, POOL_AVERAGE_ALL };
-struct pool_spec {
-  enum pool_kind kind;
-  int64_t n, c, ih, iw, oh, ow, kh, kw, sh, sw, dh, dw, pt, pl, pb, pr;
-};
-struct kernel *kernel_pool(struct compute *compute, const struct pool_spec *spec, struct error *err);
-
-/* Pooling, unary functions and softmax run by kernel_run with right and bias NULL. */
+/* Unary functions and softmax run by kernel_run with right and bias NULL. */
 
 /* dst[i] = post(src[i]) for `count` elements; src may be dst. */
 struct kernel *kernel_unary(struct compute *compute, int64_t count, struct post post, struct error *err);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pooling over images in channels-last order: the inner loop runs over channels. Cells outside the map never take part
+ * in a maximum; in an average they count in the divisor where the file says so. */
+#include "ops/pool.h"
+
+#include "base/mem.h"
+#include "base/threads.h"
+#include "ops/loop.h"
+#include "ops/output.h"
+#include "tensor/simd.h"
+
+#include <math.h>
+#include <string.h>
+
+SIMD_CLONES static void take_max(float *restrict dst, const float *restrict src, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    dst[i] = src[i] > dst[i] || src[i] != src[i] ? src[i] : dst[i];
+}
+
+SIMD_CLONES static void add(float *restrict dst, const float *restrict src, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    dst[i] += src[i];
+}
+
+SIMD_CLONES static void multiply(float *dst, float factor, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    dst[i] *= factor;
+}
+
+static void add_power(float *dst, const float *src, int64_t n, int64_t p)
+{
+  for (int64_t i = 0; i < n; i++)
+    dst[i] += p == 1 ? fabsf(src[i]) : p == 2 ? src[i] * src[i] : powf(fabsf(src[i]), (float)p);
+}
+
+static void root(float *dst, int64_t n, int64_t p)
+{
+  for (int64_t i = 0; i < n; i++)
+    dst[i] = p == 1 ? dst[i] : p == 2 ? sqrtf(dst[i]) : powf(dst[i], 1.0f / (float)p);
+}
+
+/* Window of output o along axis a: cells [*from, *to) of the map in steps of the dilation, and how many cells the
+ * divisor of an average counts. */
+static int64_t window_of(const struct pool *p, int a, int64_t o, int64_t *from, int64_t *to)
+{
+  const struct spatial *s = &p->space;
+  const int64_t d = s->dilation[a], begin = o * s->stride[a] - s->before[a], end = begin + (s->kernel[a] - 1) * d + 1;
+  *from = begin < 0 ? begin + (-begin + d - 1) / d * d : begin;
+  *to = end < s->in[a] ? end : s->in[a];
+  const int64_t limit = p->count_pads ? s->in[a] + p->stated[a] : s->in[a];
+  const int64_t first = p->count_pads ? begin : *from, last = end < limit ? end : limit;
+  return last > first ? (last - first + d - 1) / d : 0;
+}
+
+void pool_window(const struct pool *p, int64_t c, const float *src, int64_t y0, int64_t x0, int64_t width, int64_t oy0,
+                 int64_t oy1, int64_t ox0, int64_t ox1, float *dst)
+{
+  const struct spatial *s = &p->space;
+  for (int64_t oy = oy0; oy < oy1; oy++) {
+    int64_t ya, yb;
+    const int64_t rows = window_of(p, 0, oy, &ya, &yb);
+    for (int64_t ox = ox0; ox < ox1; ox++, dst += c) {
+      int64_t xa, xb;
+      const int64_t cells = rows * window_of(p, 1, ox, &xa, &xb);
+      bool first = true;
+      for (int64_t y = ya; y < yb; y += s->dilation[0])
+        for (int64_t x = xa; x < xb; x += s->dilation[1]) {
+          const float *at = src + ((y - y0) * width + (x - x0)) * c;
+          if (first && p->kind != POOL_LP)
+            memcpy(dst, at, (size_t)c * sizeof *dst);
+          else if (p->kind == POOL_MAX)
+            take_max(dst, at, c);
+          else if (p->kind == POOL_AVERAGE)
+            add(dst, at, c);
+          else {
+            if (first)
+              memset(dst, 0, (size_t)c * sizeof *dst);
+            add_power(dst, at, c, p->p);
+          }
+          first = false;
+        }
+      if (first) /* wholly outside the map: nothing to choose from, nothing to sum */
+        for (int64_t i = 0; i < c; i++)
+          dst[i] = p->kind == POOL_MAX ? -INFINITY : 0;
+      else if (p->kind == POOL_AVERAGE && cells > 0)
+        multiply(dst, 1.0f / (float)cells, c);
+      else if (p->kind == POOL_LP)
+        root(dst, c, p->p);
+    }
+  }
+}
+
+/* ---- windowed -------------------------------------------------------------------------------------------------- */
+
+static bool pool_shape(struct node *node, struct arena *arena, struct error *err)
+{
+  struct pool *p = params_new(node, arena, sizeof *p, err);
+  if (!p || !input_is(node, 0, DTYPE_F32, err))
+    return false;
+  int64_t count_pads;
+  if (!spatial_read(node, NULL, &p->space, err) || !node_int(node, "count_include_pad", 0, &count_pads, err) ||
+      !node_int(node, "p", 2, &p->p, err))
+    return false;
+  if (node->n_out > 1 && node->out[1])
+    return node_error(node, err, "the second output (Indices) is not supported");
+  p->kind = strcmp(node->type, "MaxPool") == 0 ? POOL_MAX : strcmp(node->type, "LpPool") == 0 ? POOL_LP : POOL_AVERAGE;
+  if (p->kind == POOL_LP && p->p < 1)
+    return node_error(node, err, "p %lld is below 1", (long long)p->p);
+  p->count_pads = count_pads != 0;
+  p->stated[0] = p->space.after[0];
+  p->stated[1] = p->space.after[1];
+  struct shape out = node->in[0]->t.shape;
+  out.dim[2] = p->space.out[0];
+  out.dim[3] = p->space.out[1];
+  return output_set(node, 0, DTYPE_F32, &out, LAYOUT_CHANNELS_LAST, err);
+}
+
+struct pool_job {
+  const struct pool *pool;
+  int64_t c;
+  const float *src;
+  float *dst;
+};
+
+/* Items are output rows over all maps. */
+static void pool_rows(void *context, int64_t begin, int64_t end)
+{
+  const struct pool_job *job = context;
+  const struct spatial *s = &job->pool->space;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t map = i / s->out[0], oy = i % s->out[0];
+    pool_window(job->pool, job->c, job->src + map * s->in[0] * s->in[1] * job->c, 0, 0, s->in[1], oy, oy + 1, 0,
+                s->out[1], job->dst + i * s->out[1] * job->c);
+  }
+}
+
+static bool pool_forward(const struct call *call, struct error *err)
+{
+  (void)err;
+  const struct shape *in = &call->node->in[0]->t.shape;
+  const struct pool *p = call->node->params;
+  const struct spatial *s = &p->space;
+  struct pool_job job = {p, in->dim[1], call->in[0], call->out[0]};
+  const int64_t row = s->out[1] * s->kernel[0] * s->kernel[1] * in->dim[1];
+  threads_for(call->n * in->dim[0] * s->out[0], LOOP_GRAIN / (row + 1) + 1, pool_rows, &job);
+  return true;
+}
+
+/* ---- global ---------------------------------------------------------------------------------------------------- */
+
+static bool global_shape(struct node *node, struct arena *arena, struct error *err)
+{
+  struct pool *p = params_new(node, arena, sizeof *p, err);
+  if (!p || !input_is(node, 0, DTYPE_F32, err))
+    return false;
+  struct shape out = node->in[0]->t.shape;
+  if (out.rank != 4)
+    return node_error(node, err, "input has rank %d; only images (rank 4) are supported", out.rank);
+  p->global = true;
+  p->kind = strcmp(node->type, "GlobalMaxPool") == 0 ? POOL_MAX : POOL_AVERAGE;
+  for (int a = 0; a < 2; a++) {
+    p->space.in[a] = p->space.kernel[a] = out.dim[2 + a];
+    p->space.out[a] = p->space.stride[a] = p->space.dilation[a] = 1;
+  }
+  out.dim[2] = out.dim[3] = 1;
+  return output_set(node, 0, DTYPE_F32, &out, LAYOUT_CHANNELS_LAST, err);
+}
+
+enum { SUM_CHUNK = 64 };
+
+/* Mean of [cells, c] over cells, in double. */
+SIMD_CLONES static void mean(const float *restrict src, int64_t cells, int64_t c, float *restrict dst)
+{
+  for (int64_t c0 = 0; c0 < c; c0 += SUM_CHUNK) {
+    const int64_t width = c - c0 < SUM_CHUNK ? c - c0 : SUM_CHUNK;
+    double sum[SUM_CHUNK] = {0};
+    for (int64_t i = 0; i < cells; i++)
+      for (int64_t j = 0; j < width; j++)
+        sum[j] += (double)src[i * c + c0 + j];
+    for (int64_t j = 0; j < width; j++)
+      dst[c0 + j] = (float)(sum[j] / (double)cells);
+  }
+}
+
+static void global_maps(void *context, int64_t begin, int64_t end)
+{
+  const struct pool_job *job = context;
+  const int64_t cells = job->pool->space.in[0] * job->pool->space.in[1], c = job->c;
+  for (int64_t map = begin; map < end; map++) {
+    const float *src = job->src + map * cells * c;
+    float *dst = job->dst + map * c;
+    if (job->pool->kind == POOL_AVERAGE) {
+      mean(src, cells, c, dst);
+      continue;
+    }
+    memcpy(dst, src, (size_t)c * sizeof *dst);
+    for (int64_t i = 1; i < cells; i++)
+      take_max(dst, src + i * c, c);
+  }
+}
+
+static bool global_forward(const struct call *call, struct error *err)
+{
+  (void)err;
+  const struct shape *in = &call->node->in[0]->t.shape;
+  struct pool_job job = {call->node->params, in->dim[1], call->in[0], call->out[0]};
+  threads_for(call->n * in->dim[0], LOOP_GRAIN / (in->dim[1] * in->dim[2] * in->dim[3] + 1) + 1, global_maps, &job);
+  return true;
+}
+
+OP_TABLE(pool) = {
+  {.type = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 2, .layout = OP_CHANNELS_LAST,
+   .shape = pool_shape, .forward = pool_forward},
+  {.type = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
+   .shape = pool_shape, .forward = pool_forward},
+  {.type = "LpPool", .since = 2, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
+   .shape = pool_shape, .forward = pool_forward},
+  {.type = "GlobalAveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
+   .shape = global_shape, .forward = global_forward},
+  {.type = "GlobalMaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
+   .shape = global_shape, .forward = global_forward},
+  {.type = NULL},
+};
