@@ -68,7 +68,10 @@ static bool unknown_format(struct error *err)
   str_init(&names, sizeof err->message);
   for (int i = 0; i < CODECS; i++)
     str_printf(&names, "%s%s", i == 0 ? "" : i == CODECS - 1 ? " or " : ", ", codecs[i]->name);
-  error_set(err, ERROR_FAILED, "not a picture in a known format (%s)", names.failed ? "see the manual" : names.text);
+  if (names.failed)
+    error_memory(err, "the names of picture formats");
+  else
+    error_set(err, ERROR_FAILED, "not a picture in a known format (%s)", names.text);
   str_free(&names);
   return false;
 }

@@ -21,7 +21,7 @@ struct image {
   double lo, hi;      /* codes of black and white: 0..255, 0..65535, or as the source states */
   double spacing_y, spacing_x; /* mm per px; 0 where not known */
   bool preprocessed;  /* came from a .npy [C,H,W]: values are the model's own, no preprocessing applies */
-  const char *note;   /* what was lost in decoding ("alpha ignored"), static text, or NULL */
+  const char *note;   /* what was lost in decoding ("transparency ignored"), static text, or NULL */
 };
 
 /* Decode a file by its content (not its name): PNG, JPEG, .npy. Errors begin with the path.

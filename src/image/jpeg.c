@@ -112,6 +112,8 @@ static bool read_headers(const unsigned char *bytes, size_t size, struct headers
       h->height = number(body + 1, 2, true);
       h->width = number(body + 3, 2, true);
       h->components = body[5];
+      if (!image_check_size(h->width, h->height, err))
+        return error_prefix(err, "JPEG");
     } else if (marker == APP1 && !exif && length >= 8 && memcmp(body, "Exif\0\0", 6) == 0) {
       exif = true;
       h->orientation = exif_orientation(body + 6, length - 8);
@@ -126,8 +128,6 @@ static bool read_headers(const unsigned char *bytes, size_t size, struct headers
 
 static bool check_headers(const struct headers *h, struct error *err)
 {
-  if (!image_check_size(h->width, h->height, err))
-    return error_prefix(err, "JPEG");
   if (h->components != 1 && h->components != 3 && h->components != 4)
     return error_set(err, ERROR_FAILED, "JPEG: %d colour components are not supported (1, 3 and 4 are)",
                      h->components);
