@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "onnx/attribute.h"
-#include "onnx/weights.h"
+#include "onnx/tensor_proto.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -140,7 +140,7 @@ static bool read_value(struct reader *reader, struct wire message, int64_t type,
     attr->type = ATTR_TENSOR;
     if (!last[T].number)
       return error_set(err, ERROR_FAILED, "no tensor is given");
-    return weights_read(reader, last[T].bytes, &attr->tensor, &name, err);
+    return tensor_proto_read(reader, last[T].bytes, &attr->tensor, &name, err);
   case TYPE_FLOATS:
     attr->type = ATTR_FLOATS;
     return read_floats(reader, message, attr, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "onnx/load.h"
 #include "onnx/attribute.h"
-#include "onnx/weights.h"
+#include "onnx/tensor_proto.h"
 #include "onnx/wire.h"
 
 #include <inttypes.h>
@@ -242,7 +242,7 @@ static bool read_initializer(struct loader *loader, const struct wire_field *fie
   if (index >= MAX_INITIALIZERS)
     return error_set(err, ERROR_FAILED, "more than %d initializers", MAX_INITIALIZERS);
   bool ok = wire_expect(field, WIRE_BYTES, "an initializer", err) &&
-            weights_read(loader->reader, field->bytes, &tensor, &name, err);
+            tensor_proto_read(loader->reader, field->bytes, &tensor, &name, err);
   if (ok && !*name)
     ok = error_set(err, ERROR_FAILED, "no name is given");
   if (!ok)
@@ -338,7 +338,7 @@ static bool read_input_type(struct wire message, struct tensor *tensor, struct e
       shape = field;
     }
   }
-  if (err->code || !weights_dtype(data_type, &tensor->dtype, err))
+  if (err->code || !tensor_proto_dtype(data_type, &tensor->dtype, err))
     return false;
   tensor->element = (int)data_type;
   if (!shape.number)

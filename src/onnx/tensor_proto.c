@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "onnx/weights.h"
+#include "onnx/tensor_proto.h"
 #include "base/half.h"
 
 #include <inttypes.h>
@@ -72,7 +72,7 @@ static const struct element *element_of(int64_t data_type, struct error *err)
   return element;
 }
 
-bool weights_dtype(int64_t data_type, enum dtype *dtype, struct error *err)
+bool tensor_proto_dtype(int64_t data_type, enum dtype *dtype, struct error *err)
 {
   const struct element *element = element_of(data_type, err);
   if (element)
@@ -377,8 +377,8 @@ static bool read_tensor(struct reader *reader, const struct proto *proto, struct
   return read_typed(proto, element, count, tensor->data, err);
 }
 
-bool weights_read(struct reader *reader, struct wire message, struct tensor *tensor, const char **name,
-                  struct error *err)
+bool tensor_proto_read(struct reader *reader, struct wire message, struct tensor *tensor, const char **name,
+                       struct error *err)
 {
   struct proto proto = {.message = message, .name = ""};
   *tensor = (struct tensor){0};
