@@ -244,10 +244,8 @@ static struct value *in_layout(struct builder *b, struct value *value, enum layo
   return out;
 }
 
-static bool constant_result(const struct node *node)
+static bool constant_inputs(const struct node *node)
 {
-  if (node->op->flags & OP_STATIC)
-    return true;
   for (int i = 0; i < node->n_in; i++)
     if (node->in[i] && !node->in[i]->t.data)
       return false;
@@ -274,7 +272,11 @@ static bool build_node(struct builder *b, struct node *node, struct error *err)
   }
   if (!op->shape(node, b->graph->arena, err))
     return false;
-  return constant_result(node) ? fold(b, node, err) : emit(b, node, err);
+  if (node->out[0]->t.data) { /* known from descriptions alone */
+    node->out[0]->producer = NULL;
+    return true;
+  }
+  return constant_inputs(node) ? fold(b, node, err) : emit(b, node, err);
 }
 
 static bool build_nodes(struct graph *graph, struct error *err)

@@ -21,6 +21,8 @@ void graph_free(struct graph *graph)
 {
   if (!graph)
     return;
+  for (int i = 0; i < graph->n_nodes && !graph->borrowed; i++)
+    weights_free(graph->nodes[i]->weights);
   mem_free(graph->values);
   mem_free(graph->nodes);
   mem_free(graph->inputs);

@@ -25,6 +25,7 @@ struct graph {
   int n_inputs;
   struct value **outputs; /* as in the file */
   int n_outputs;
+  bool borrowed;          /* made by graph_fused: weights belong to another graph */
   int64_t max_constant_bytes; /* ceiling on what folding may create, 0: 1 GiB */
 };
 
@@ -46,11 +47,19 @@ bool graph_output(struct graph *graph, struct value *value);
  * one sample) and outputs before. */
 bool graph_build(struct graph *graph, struct error *err);
 
-/* Which fusions a graph may undergo: all for inference, those that can be run backwards for gradients. */
-enum fusion { FUSE_ALL, FUSE_DIFFERENTIABLE };
-/* Fold batch norms and activations into their producers, residual adds into convolutions, drop identities. The outputs
- * keep their meaning; a value in `keep` stays visible (layers a caller wants to read). */
-bool graph_fuse(struct graph *graph, enum fusion fusion, struct value *const *keep, int n_keep, struct error *err);
+/* Fold what is linear, in place and for good: batch norms and per-channel factors and offsets into the convolution or
+ * matrix product before them, identities away; then make the packed weights' homes. Outputs keep their meaning. */
+bool graph_simplify(struct graph *graph, struct error *err);
+
+/* Which functions may be fused into what computes their argument: any, or those whose derivative follows from the
+ * result alone (for gradients). */
+enum fusion { FUSE_ALL, FUSE_REVERSIBLE };
+/* A copy of a simplified graph with activations and residual sums fused; values keep their ids. Values in `keep` (of
+ * `graph`) stay visible. The copy borrows constants, parameters and weights: free it first. */
+struct graph *graph_fused(const struct graph *graph, enum fusion fusion, struct value *const *keep, int n_keep,
+                          struct error *err);
+/* A home for the packed forms of every constant weight; part of graph_simplify, for those who skip that. */
+bool graph_make_weights(struct graph *graph, struct error *err);
 void graph_count_uses(struct graph *graph);
 /* Remove nodes whose outputs nobody reads. */
 void graph_prune(struct graph *graph);

@@ -42,8 +42,7 @@ enum op_flags {
   OP_INPLACE = 2,   /* out[0] may share in[0]'s storage when shapes, dtypes and layouts agree */
   OP_FUSES = 4,     /* honours node->scale, shift, residual and post */
   OP_WEIGHTS = 8,   /* in[1] constant is packed by prepare, and may be unaligned */
-  OP_STATIC = 16,   /* looks at its inputs' shapes alone (Shape, Size): always a constant */
-  OP_POINTWISE = 32, /* output element i depends on element i of the (broadcast) inputs alone */
+  OP_POINTWISE = 16, /* output element i depends on element i of the (broadcast) inputs alone */
 };
 
 struct op {
@@ -54,8 +53,7 @@ struct op {
   enum op_layout layout;
   unsigned flags;
   /* Read attributes and constant inputs into node->params, set shape, dtype and layout of the outputs from those of the
-   * inputs (all final), reject what is not supported by a sentence that says what. Where an output follows from
-   * descriptions alone (Constant, Shape, Size) it also sets out[0]->t.data in the arena: a constant, nothing to run. */
+   * inputs (all final), reject what is not supported by a sentence that says what. */
   bool (*shape)(struct node *node, struct arena *arena, struct error *err);
   /* Create what running at batch n needs (primitives, packed weights); NULL: nothing. */
   bool (*prepare)(const struct node *node, int64_t n, struct compute *compute, struct prepared *out, struct error *err);

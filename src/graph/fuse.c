@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fusing what follows a convolution or matrix product into it: residual sums and activations ride on the write of the
+ * result instead of being passes over memory of their own. */
+#include "graph/graph.h"
+
+#include "ops/op.h"
+#include "ops/unary.h"
+
+#include <string.h>
+
+/* ---- copy ------------------------------------------------------------------------------------------------------ */
+
+static bool copy_list(struct graph *copy, struct value *const *from, int n, bool (*add)(struct graph *, struct value *))
+{
+  for (int i = 0; i < n; i++)
+    if (!add(copy, copy->values[from[i]->id]))
+      return false;
+  return true;
+}
+
+static struct value **copy_refs(struct graph *copy, struct value *const *from, int n)
+{
+  struct value **refs = arena_array(copy->arena, (size_t)n + 1, sizeof *refs);
+  for (int i = 0; refs && i < n; i++)
+    refs[i] = from[i] ? copy->values[from[i]->id] : NULL;
+  return refs;
+}
+
+static struct graph *graph_copy(const struct graph *graph, struct error *err)
+{
+  struct graph *copy = graph_new();
+  if (!copy)
+    goto fail;
+  copy->borrowed = true;
+  copy->values = mem_zero((size_t)graph->n_values + 1, sizeof(struct value *));
+  copy->nodes = mem_zero((size_t)graph->n_nodes + 1, sizeof(struct node *));
+  if (!copy->values || !copy->nodes)
+    goto fail;
+  copy->cap_values = graph->n_values + 1;
+  copy->cap_nodes = graph->n_nodes + 1;
+  for (int i = 0; i < graph->n_values; i++) {
+    struct value *value = arena_alloc(copy->arena, sizeof *value);
+    if (!value)
+      goto fail;
+    *value = *graph->values[i];
+    value->producer = NULL;
+    copy->values[copy->n_values++] = value;
+  }
+  for (int i = 0; i < graph->n_nodes; i++) {
+    struct node *node = arena_alloc(copy->arena, sizeof *node);
+    if (!node)
+      goto fail;
+    *node = *graph->nodes[i];
+    node->in = copy_refs(copy, node->in, node->n_in);
+    node->out = copy_refs(copy, node->out, node->n_out);
+    if (!node->in || !node->out)
+      goto fail;
+    for (int k = 0; k < node->n_out; k++)
+      if (node->out[k])
+        node->out[k]->producer = node;
+    copy->nodes[copy->n_nodes++] = node;
+  }
+  if (!copy_list(copy, graph->inputs, graph->n_inputs, graph_input) ||
+      !copy_list(copy, graph->outputs, graph->n_outputs, graph_output))
+    goto fail;
+  return copy;
+fail:
+  graph_free(copy);
+  error_memory(err, "a copy of the graph");
+  return NULL;
+}
+
+/* ---- fusion ---------------------------------------------------------------------------------------------------- */
+
+/* The node that makes `value` for one reader only, and can take more work. */
+static struct node *open_producer(const struct value *value, const bool *pinned)
+{
+  struct node *node = value->producer;
+  if (!node || value->uses != 1 || pinned[value->id] || node->out[0] != value || !(node->op->flags & OP_FUSES) ||
+      (node->op->fuses && !node->op->fuses(node)))
+    return NULL;
+  return node;
+}
+
+static void take_over(struct node *node, struct value *result)
+{
+  node->out[0] = result;
+  result->producer = node;
+}
+
+/* Derivative known from the result: zero where the result sits on a bound. */
+static bool reversible(struct post post)
+{
+  return post.kind == UNARY_RELU || post.kind == UNARY_CLIP;
+}
+
+static bool fuse_activation(struct node *node, enum fusion fusion, const bool *pinned)
+{
+  struct post post;
+  if (!unary_post(node, &post))
+    return false;
+  struct node *before = open_producer(node->in[0], pinned);
+  if (!before || before->n_post == MAX_POST || node->in[0]->t.layout != node->out[0]->t.layout)
+    return false;
+  if (fusion == FUSE_REVERSIBLE && (!reversible(post) || before->n_post > 0))
+    return false;
+  before->post[before->n_post++] = post;
+  take_over(before, node->out[0]);
+  return true;
+}
+
+static bool same_form(const struct value *a, const struct value *b)
+{
+  return a->t.dtype == DTYPE_F32 && b->t.dtype == DTYPE_F32 && a->t.layout == b->t.layout &&
+         shape_equal(&a->t.shape, &b->t.shape);
+}
+
+/* a + b becomes part of whichever of the two is computed later. */
+static bool fuse_residual(struct node *node, const int *order, const bool *pinned)
+{
+  if (strcmp(node->type, "Add") != 0 || node->n_in != 2)
+    return false;
+  struct value *a = node->in[0], *b = node->in[1];
+  if (a->t.data || b->t.data || a == b || !same_form(a, b) || !same_form(a, node->out[0]))
+    return false;
+  if (order[a->id] < order[b->id]) {
+    struct value *swap = a;
+    a = b;
+    b = swap;
+  }
+  struct node *later = open_producer(a, pinned);
+  if (!later || later->residual || later->n_post > 0)
+    return false;
+  later->residual = b;
+  take_over(later, node->out[0]);
+  return true;
+}
+
+struct graph *graph_fused(const struct graph *graph, enum fusion fusion, struct value *const *keep, int n_keep,
+                          struct error *err)
+{
+  struct graph *copy = graph_copy(graph, err);
+  if (!copy)
+    return NULL;
+  const size_t values = (size_t)copy->n_values + 1;
+  bool *pinned = mem_zero(values, sizeof *pinned);
+  int *order = mem_zero(values, sizeof *order); /* per value: when it is there; inputs at 0 */
+  if (!pinned || !order) {
+    mem_free(pinned);
+    mem_free(order);
+    graph_free(copy);
+    error_memory(err, "a copy of the graph");
+    return NULL;
+  }
+  for (int i = 0; i < n_keep; i++)
+    pinned[keep[i]->id] = true;
+  for (int i = 0; i < copy->n_outputs; i++)
+    pinned[copy->outputs[i]->id] = true;
+  graph_count_uses(copy);
+  int kept = 0;
+  for (int i = 0; i < copy->n_nodes; i++) {
+    struct node *node = copy->nodes[i];
+    const bool gone = fuse_activation(node, fusion, pinned) || fuse_residual(node, order, pinned);
+    for (int k = 0; k < node->n_out; k++)
+      if (node->out[k]) /* a fused result is there when the node that took it over has run */
+        order[node->out[k]->id] = gone ? order[node->in[0]->id] > order[node->in[node->n_in - 1]->id]
+                                           ? order[node->in[0]->id]
+                                           : order[node->in[node->n_in - 1]->id]
+                                       : i + 1;
+    if (!gone)
+      copy->nodes[kept++] = node;
+  }
+  copy->n_nodes = kept;
+  graph_count_uses(copy);
+  mem_free(pinned);
+  mem_free(order);
+  return copy;
+}

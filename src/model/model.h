@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A classifier read from an ONNX file together with its card. */
+#ifndef PENUMBRA_MODEL_MODEL_H
+#define PENUMBRA_MODEL_MODEL_H
+
+#include "graph/graph.h"
+#include "model/card.h"
+#include "model/predictor.h"
+#include "onnx/load.h"
+
+#include <jansson.h>
+
+struct model_options {
+  const char *card;           /* file, or NULL: what lies beside the model */
+  const char *const *settings; /* NULL-terminated "key=value" for card_set, or NULL */
+  bool external_symlinks;
+  bool verbatim;              /* no folding of batch norms: every layer of the file can be read */
+};
+
+struct model {
+  struct predictor predictor;
+  char *path;
+  struct onnx_model onnx;
+  struct graph *graph;        /* built and simplified; ends at `raw` */
+  struct card card;
+  bool card_found;            /* false: defaults only */
+  enum activation activation; /* from raw output to probability; NONE: scores are raw outputs */
+  enum activation ends_in;    /* what the graph itself ends in */
+  struct value *raw;          /* the tensor before that activation: logits, one per class */
+  int64_t outputs;            /* values of raw; classes is one more where a complement is named */
+  const char *default_layer;  /* last rank-4 activation with spatial extent before pooling, or NULL */
+};
+
+struct model *model_open(const char *path, const struct model_options *options, struct error *err);
+void model_close(struct model *model);
+
+/* Label of a class, or its number as text in `buffer`. */
+const char *model_label(const struct model *model, int64_t index, char *buffer, size_t size);
+/* "top" is not handled here: a label (exact), or an index. */
+bool model_target(const struct model *model, const char *text, int64_t *index, struct error *err);
+double model_threshold(const struct model *model, int64_t index);
+
+/* The value a user means by a layer's name; an error offers the nearest names. `name` "" is the default layer. */
+struct value *model_layer(const struct model *model, const char *name, struct error *err);
+
+/* What `inspect` prints. */
+json_t *model_json(const struct model *model);
+
+#endif

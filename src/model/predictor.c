@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/predictor.h"
+
+#include "base/threads.h"
+
+#include <math.h>
+
+struct session *session_open(const struct predictor *predictor, const struct session_options *options,
+                             struct error *err)
+{
+  threads_use(options->threads);
+  return predictor->ops->open(predictor, options, err);
+}
+
+void session_close(struct session *session)
+{
+  if (session)
+    session->ops->close(session);
+}
+
+bool session_predict(struct session *session, const float *images, int64_t n, float *scores, float *activations,
+                     struct error *err)
+{
+  if (!session->ops->predict(session, images, n, scores, activations, err))
+    return false;
+  const int64_t classes = session->predictor->classes;
+  for (int64_t i = 0; i < n * classes; i++)
+    if (!isfinite(scores[i]))
+      return error_set(err, ERROR_FAILED, "the model's score of class %lld is not finite (image %lld of the batch)",
+                       (long long)(i % classes), (long long)(i / classes));
+  return true;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be asked of any classifier. A predictor is immutable and may be shared by threads; a session on it belongs
+ * to one run. ONNX models offer everything, a callback or a server only predict. */
+#ifndef PENUMBRA_MODEL_PREDICTOR_H
+#define PENUMBRA_MODEL_PREDICTOR_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum score { SCORE_PROB, SCORE_LOGIT };
+
+struct predictor;
+struct session;
+
+struct session_options {
+  enum score score;
+  int threads;        /* < 1: all */
+  size_t memory;      /* bytes a run may use beyond the model's weights; 0: 1 GiB */
+  const char *layer;  /* rank-4 value whose activations are wanted; "" for the default layer, NULL for none */
+};
+
+struct predictor_ops {
+  /* A session ready to predict; NULL on failure. */
+  struct session *(*open)(const struct predictor *predictor, const struct session_options *options, struct error *err);
+};
+
+struct predictor {
+  const struct predictor_ops *ops;
+  int height, width, channels; /* of the input grid, px */
+  int64_t classes;
+};
+
+struct session_ops {
+  /* scores [n, classes] of images [n, height, width, channels], 1 <= n <= session->batch; `activations`
+   * [n, layer.height, layer.width, layer.channels] where the session was opened with a layer, else NULL. Scores of an
+   * image do not depend on its neighbours, bit for bit. */
+  bool (*predict)(struct session *session, const float *images, int64_t n, float *scores, float *activations,
+                  struct error *err);
+  void (*close)(struct session *session);
+};
+
+struct session {
+  const struct session_ops *ops;
+  const struct predictor *predictor;
+  int64_t batch; /* images a call takes at most, and best */
+  size_t memory; /* bytes the caller may use for its own images and masks within the limit */
+  struct {
+    const char *name; /* NULL: no layer */
+    int height, width, channels;
+  } layer;
+};
+
+struct session *session_open(const struct predictor *predictor, const struct session_options *options,
+                             struct error *err);
+void session_close(struct session *session);
+bool session_predict(struct session *session, const float *images, int64_t n, float *scores, float *activations,
+                     struct error *err);
+
+#endif

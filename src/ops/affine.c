@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* y = post(x * scale[c] + shift[c] + residual): what is left of a batch norm, or of factors and offsets, that could not
+ * be folded into the convolution before it. Made by graph_simplify, in no file. */
+#include "ops/op.h"
+
+#include "base/mem.h"
+#include "base/threads.h"
+#include "ops/loop.h"
+#include "ops/output.h"
+#include "tensor/simd.h"
+
+#include <math.h>
+
+static bool affine_shape(struct node *node, struct arena *arena, struct error *err)
+{
+  (void)arena;
+  return output_like(node, 0, DTYPE_F32, err);
+}
+
+/* Channels run innermost: the last axis, or axis 1 of a channels-last tensor. */
+static int64_t channels_of(const struct node *node)
+{
+  const struct tensor *t = &node->in[0]->t;
+  return t->layout == LAYOUT_CHANNELS_LAST ? t->shape.dim[1] : t->shape.dim[t->shape.rank - 1];
+}
+
+/* Functions that are a pass of their own; Relu and Clip are part of the row. */
+static bool separate(struct post post)
+{
+  return post.kind != UNARY_RELU && post.kind != UNARY_CLIP;
+}
+
+struct affine_state {
+  struct kernel *kernel[MAX_POST];
+};
+
+static void affine_release(void *state)
+{
+  struct affine_state *s = state;
+  for (int i = 0; i < MAX_POST; i++)
+    kernel_free(s->kernel[i]);
+  mem_free(s);
+}
+
+static bool affine_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                           struct error *err)
+{
+  struct affine_state *s = mem_zero(1, sizeof *s);
+  if (!s)
+    return error_memory(err, "an affine map");
+  for (int i = 0; i < node->n_post; i++)
+    if (i > 0 || separate(node->post[i])) {
+      s->kernel[i] = kernel_unary(compute, n * tensor_count(&node->out[0]->t), node->post[i], err);
+      if (!s->kernel[i]) {
+        affine_release(s);
+        return false;
+      }
+    }
+  out->state = s;
+  return true;
+}
+
+struct affine_job {
+  const float *x, *scale, *shift, *residual;
+  float *y;
+  int64_t c;
+  float lo, hi;
+};
+
+SIMD_CLONES static void affine_rows(void *context, int64_t begin, int64_t end)
+{
+  const struct affine_job *j = context;
+  const int64_t c = j->c;
+  const float lo = j->lo, hi = j->hi;
+  for (int64_t r = begin; r < end; r++) {
+    const float *x = j->x + r * c, *add = j->residual ? j->residual + r * c : NULL;
+    float *y = j->y + r * c;
+    for (int64_t i = 0; i < c; i++) {
+      float v = x[i] * (j->scale ? j->scale[i] : 1.0f) + (j->shift ? j->shift[i] : 0.0f);
+      if (add)
+        v += add[i];
+      v = v < lo ? lo : v;
+      y[i] = v > hi ? hi : v;
+    }
+  }
+}
+
+static bool affine_forward(const struct call *call, struct error *err)
+{
+  const struct node *node = call->node;
+  const struct affine_state *s = call->state;
+  const int64_t c = channels_of(node), count = call->n * tensor_count(&node->out[0]->t);
+  const bool bounded = node->n_post > 0 && !separate(node->post[0]);
+  struct affine_job job = {
+    call->in[0], node->scale, node->shift, call->residual, call->out[0], c,
+    .lo = !bounded ? -INFINITY : node->post[0].kind == UNARY_RELU ? 0 : node->post[0].a,
+    .hi = !bounded || node->post[0].kind == UNARY_RELU ? INFINITY : node->post[0].b,
+  };
+  threads_for(count / c, LOOP_GRAIN / c + 1, affine_rows, &job);
+  for (int i = 0; i < node->n_post; i++)
+    if (s->kernel[i] && !kernel_run(s->kernel[i], call->out[0], NULL, NULL, call->out[0], NULL, err))
+      return false;
+  return true;
+}
+
+OP_TABLE(affine) = {
+  {.type = "Affine", .domain = "penumbra", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1,
+   .flags = OP_FUSES | OP_INPLACE | OP_POINTWISE, .shape = affine_shape, .prepare = affine_prepare,
+   .release = affine_release, .forward = affine_forward},
+  {.type = NULL},
+};
