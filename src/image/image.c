@@ -51,8 +51,14 @@ bool image_new(struct image *image, int width, int height, int channels, enum pi
   void *data = mem_alloc(bytes);
   if (!data)
     return error_set(err, ERROR_MEMORY, "out of memory for a picture of %dx%d", width, height);
-  *image = (struct image){.width = width, .height = height, .channels = channels, .type = type, .data = data,
-                          .hi = type == PIXEL_U8 ? UINT8_MAX : type == PIXEL_U16 ? UINT16_MAX : 1.0};
+  *image = (struct image){.width = width,
+                          .height = height,
+                          .channels = channels,
+                          .type = type,
+                          .data = data,
+                          .hi = type == PIXEL_U8    ? UINT8_MAX
+                                : type == PIXEL_U16 ? UINT16_MAX
+                                                    : 1.0};
   return true;
 }
 

@@ -14,14 +14,14 @@ enum pixel_type { PIXEL_U8, PIXEL_U16, PIXEL_F32 };
 enum { IMAGE_MAX_SIDE = 32768, IMAGE_MAX_PIXELS = 1 << 26 }; /* ceilings checked before anything is decoded */
 
 struct image {
-  int width, height;  /* px */
-  int channels;       /* 1 grey, 3 RGB; 2 and 4 only from .npy */
+  int width, height; /* px */
+  int channels;      /* 1 grey, 3 RGB; 2 and 4 only from .npy */
   enum pixel_type type;
-  void *data;         /* [height, width, channels]; owned (mem_free) */
-  double lo, hi;      /* codes of black and white: 0..255, 0..65535, or as the source states */
+  void *data;                  /* [height, width, channels]; owned (mem_free) */
+  double lo, hi;               /* codes of black and white: 0..255, 0..65535, or as the source states */
   double spacing_y, spacing_x; /* mm per px; 0 where not known */
-  bool preprocessed;  /* came from a .npy [C,H,W]: values are the model's own, no preprocessing applies */
-  const char *note;   /* what was lost in decoding ("transparency ignored"), static text, or NULL */
+  bool preprocessed;           /* came from a .npy [C,H,W]: values are the model's own, no preprocessing applies */
+  const char *note;            /* what was lost in decoding ("transparency ignored"), static text, or NULL */
 };
 
 /* Decode a file by its content (not its name): PNG, JPEG, .npy. Errors begin with the path.
@@ -50,8 +50,8 @@ bool image_to_rgb(const struct image *image, struct image *rgb, struct error *er
 enum interpolation { INTERPOLATION_NEAREST, INTERPOLATION_BILINEAR, INTERPOLATION_BICUBIC, INTERPOLATION_LANCZOS };
 
 /* Antialiased resize as Pillow does it: the filter widens when shrinking, columns first, then rows.
- * 8-bit images: bit for bit Pillow's result, each pass rounded to 8 bits. Others: double sums, each pass stored as float32
- * (PIXEL_F32), which is Pillow's result for mode "F". */
+ * 8-bit images: bit for bit Pillow's result, each pass rounded to 8 bits. Others: double sums, each pass stored as
+ * float32 (PIXEL_F32), which is Pillow's result for mode "F". */
 bool image_resize(const struct image *image, int width, int height, enum interpolation how, struct image *out,
                   struct error *err);
 

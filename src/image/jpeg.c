@@ -16,8 +16,18 @@
 #include <turbojpeg.h>
 
 enum {
-  SOF0 = 0xC0, SOF15 = 0xCF, DHT = 0xC4, JPG = 0xC8, DAC = 0xCC,
-  RST0 = 0xD0, RST7 = 0xD7, SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1, TEM = 0x01,
+  SOF0 = 0xC0,
+  SOF15 = 0xCF,
+  DHT = 0xC4,
+  JPG = 0xC8,
+  DAC = 0xCC,
+  RST0 = 0xD0,
+  RST7 = 0xD7,
+  SOI = 0xD8,
+  EOI = 0xD9,
+  SOS = 0xDA,
+  APP1 = 0xE1,
+  TEM = 0x01,
 };
 
 /* Scans times pixels: 32 scans of the largest picture; an encoder's progressive picture has about 10. */
@@ -28,7 +38,7 @@ struct headers {
   int components;
   int orientation; /* 1..8; 1 is upright */
   int64_t scans;
-  bool complete;   /* an end marker follows the last scan's header */
+  bool complete; /* an end marker follows the last scan's header */
 };
 
 static bool detect(const unsigned char *bytes, size_t size)
@@ -129,8 +139,7 @@ static bool read_headers(const unsigned char *bytes, size_t size, struct headers
 static bool check_headers(const struct headers *h, struct error *err)
 {
   if (h->components != 1 && h->components != 3 && h->components != 4)
-    return error_set(err, ERROR_FAILED, "JPEG: %d colour components are not supported (1, 3 and 4 are)",
-                     h->components);
+    return error_set(err, ERROR_FAILED, "JPEG: %d colour components are not supported (1, 3 and 4 are)", h->components);
   if (h->scans * h->width * h->height > max_scan_pixels)
     return error_set(err, ERROR_FAILED, "JPEG: %lld scans of %lldx%lld pixels are more than %lld", (long long)h->scans,
                      (long long)h->width, (long long)h->height, (long long)(max_scan_pixels / (h->width * h->height)));
@@ -229,8 +238,7 @@ static bool decode(const unsigned char *bytes, size_t size, struct image *image,
   if (h.components == 4) {
     size_t pixels = (size_t)h.width * (size_t)h.height;
     unsigned char *cmyk = mem_alloc(pixels * 4); /* image_new has checked the size */
-    done = cmyk ? decompress(bytes, size, &h, TJPF_CMYK, cmyk, &image->note, err)
-                : error_memory(err, "a CMYK picture");
+    done = cmyk ? decompress(bytes, size, &h, TJPF_CMYK, cmyk, &image->note, err) : error_memory(err, "a CMYK picture");
     if (done)
       cmyk_to_rgb(cmyk, pixels, image->data);
     mem_free(cmyk);

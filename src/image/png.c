@@ -97,8 +97,8 @@ static bool check_header(const unsigned char *bytes, size_t size, struct error *
   if (!image_check_size(width, height, err))
     return error_prefix(err, "PNG");
   int depth = bytes[24], colour = bytes[25];
-  int samples = colour == PNG_COLOR_TYPE_RGB         ? 3
-                : colour == PNG_COLOR_TYPE_RGB_ALPHA ? 4
+  int samples = colour == PNG_COLOR_TYPE_RGB          ? 3
+                : colour == PNG_COLOR_TYPE_RGB_ALPHA  ? 4
                 : colour == PNG_COLOR_TYPE_GRAY_ALPHA ? 2
                                                       : 1;
   int64_t least = (width * depth * samples + 7) / 8 * height / DEFLATE_RATIO;

@@ -74,9 +74,9 @@ static const struct filter {
   double (*at)(double x);
   double support;
 } filters[] = {
-  [INTERPOLATION_BILINEAR] = {triangle, 1.0},
-  [INTERPOLATION_BICUBIC] = {cubic, 2.0},
-  [INTERPOLATION_LANCZOS] = {lanczos, 3.0},
+    [INTERPOLATION_BILINEAR] = {triangle, 1.0},
+    [INTERPOLATION_BICUBIC] = {cubic, 2.0},
+    [INTERPOLATION_LANCZOS] = {lanczos, 3.0},
 };
 
 static void weights_free(struct weights *w)
@@ -168,8 +168,7 @@ static int64_t combine_u8_vector(const uint8_t *strip, ptrdiff_t stride, int tap
 #endif
 
 /* out[i] = sum over t of weight[t] * strip[t * stride + i], for i < n. */
-static void combine_u8(const uint8_t *strip, ptrdiff_t stride, int taps, const int32_t *weight, int64_t n,
-                       uint8_t *out)
+static void combine_u8(const uint8_t *strip, ptrdiff_t stride, int taps, const int32_t *weight, int64_t n, uint8_t *out)
 {
   int64_t i = 0;
 #ifdef __SSE2__
@@ -301,8 +300,8 @@ static void pass_rows(void *context, int64_t begin, int64_t end)
       combine_u8((const uint8_t *)p->in + tap.first * p->row_in, p->row_in, tap.count, w->fixed + y * w->size,
                  p->row_in, (uint8_t *)p->out + y * p->row_in);
     else
-      combine_f32((const float *)p->in + tap.first * p->row_in, p->row_in, tap.count, w->real + y * w->size,
-                  p->row_in, (float *)p->out + y * p->row_in);
+      combine_f32((const float *)p->in + tap.first * p->row_in, p->row_in, tap.count, w->real + y * w->size, p->row_in,
+                  (float *)p->out + y * p->row_in);
   }
 }
 
@@ -315,8 +314,13 @@ static int64_t grain(int64_t operations)
 static bool resize_columns(const struct image *in, struct image *out, const struct filter *filter, struct error *err)
 {
   struct weights w = {0};
-  struct pass p = {.weights = &w, .in = in->data, .out = out->data, .rows = in->height, .channels = in->channels,
-                   .row_in = (int64_t)in->width * in->channels, .row_out = (int64_t)out->width * out->channels,
+  struct pass p = {.weights = &w,
+                   .in = in->data,
+                   .out = out->data,
+                   .rows = in->height,
+                   .channels = in->channels,
+                   .row_in = (int64_t)in->width * in->channels,
+                   .row_out = (int64_t)out->width * out->channels,
                    .bytes = in->type == PIXEL_U8};
   size_t size;
   bool done = weights_make(&w, in->width, out->width, filter, err);
@@ -335,7 +339,10 @@ static bool resize_columns(const struct image *in, struct image *out, const stru
 static bool resize_rows(const struct image *in, struct image *out, const struct filter *filter, struct error *err)
 {
   struct weights w = {0};
-  struct pass p = {.weights = &w, .in = in->data, .out = out->data, .row_in = (int64_t)in->width * in->channels,
+  struct pass p = {.weights = &w,
+                   .in = in->data,
+                   .out = out->data,
+                   .row_in = (int64_t)in->width * in->channels,
                    .bytes = in->type == PIXEL_U8};
   bool done = weights_make(&w, in->height, out->height, filter, err);
   if (done)

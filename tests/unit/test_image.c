@@ -39,8 +39,8 @@ static void gray_from_rgb(void **state)
   image_free(&gray);
 
   /* Pillow 9.4.0's convert("L") of these, where other ways of rounding differ */
-  static const uint8_t colours[][4] = {{255, 255, 255, 255}, {0, 0, 0, 0},       {255, 0, 0, 76},   {0, 255, 0, 150},
-                                       {0, 0, 255, 29},      {1, 2, 3, 2},       {200, 100, 50, 124}, {5, 250, 128, 163}};
+  static const uint8_t colours[][4] = {{255, 255, 255, 255}, {0, 0, 0, 0}, {255, 0, 0, 76},     {0, 255, 0, 150},
+                                       {0, 0, 255, 29},      {1, 2, 3, 2}, {200, 100, 50, 124}, {5, 250, 128, 163}};
   assert_true(image_new(&rgb, 8, 1, 3, PIXEL_U8, &err));
   for (int i = 0; i < 8; i++)
     memcpy((uint8_t *)rgb.data + 3 * i, colours[i], 3);
@@ -190,8 +190,10 @@ static void names_what_it_does_not_read(void **state)
 static void damaged_files(void **state)
 {
   (void)state;
-  static const char *const files[][2] = {{"png", "rgba16_interlaced.png"}, {"png", "palette8_trns.png"},
-                                         {"jpeg", "rgb420_progressive.jpg"}, {"jpeg", "cmyk.jpg"},
+  static const char *const files[][2] = {{"png", "rgba16_interlaced.png"},
+                                         {"png", "palette8_trns.png"},
+                                         {"jpeg", "rgb420_progressive.jpg"},
+                                         {"jpeg", "cmyk.jpg"},
                                          {"jpeg", "orientation5.jpg"}};
   for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
     size_t size;
@@ -264,20 +266,20 @@ static void shared_hostile_files(void **state)
 {
   (void)state;
   static const char *const cases[][2] = {
-    {"bad/truncated.png", "the file ends too early"},
-    {"bad/truncated.jpg", "Premature end"},
-    {"bad/truncated.dcm", "DICOM"},
-    {"bad/empty.png", "empty"},
-    {"bad/empty.jpg", "empty"},
-    {"bad/empty.dcm", "empty"},
-    {"bad/huge_60000x60000.png", "width: 60000 px is outside 1..32768"},
-    {"bad/huge_65500x65500.jpg", "width: 65500 px is outside 1..32768"},
-    {"bad/bad_crc.png", "CRC"},
-    {"bad/zero_width.png", "width: 0 px is outside 1..32768"},
-    {"bad/text.jpg", "not a picture in a known format"},
-    {"bad/huge_rows.dcm", "DICOM"},
-    {"bad/pixel_length_4g.dcm", "DICOM"},
-    {"bad/nested_sequences.dcm", "DICOM"},
+      {"bad/truncated.png", "the file ends too early"},
+      {"bad/truncated.jpg", "Premature end"},
+      {"bad/truncated.dcm", "DICOM"},
+      {"bad/empty.png", "empty"},
+      {"bad/empty.jpg", "empty"},
+      {"bad/empty.dcm", "empty"},
+      {"bad/huge_60000x60000.png", "width: 60000 px is outside 1..32768"},
+      {"bad/huge_65500x65500.jpg", "width: 65500 px is outside 1..32768"},
+      {"bad/bad_crc.png", "CRC"},
+      {"bad/zero_width.png", "width: 0 px is outside 1..32768"},
+      {"bad/text.jpg", "not a picture in a known format"},
+      {"bad/huge_rows.dcm", "DICOM"},
+      {"bad/pixel_length_4g.dcm", "DICOM"},
+      {"bad/nested_sequences.dcm", "DICOM"},
   };
   shared_path("bad/MANIFEST.tsv"); /* or skip */
   struct timespec from, to;
@@ -318,15 +320,15 @@ static void survives_lack_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(gray_from_rgb),
-    cmocka_unit_test(rgb_from_gray_and_back),
-    cmocka_unit_test_setup_teardown(tensor_as_picture, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(tensors_that_are_none, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(names_what_it_does_not_read, scratch_setup, scratch_teardown),
-    cmocka_unit_test(damaged_files),
-    cmocka_unit_test(shared_pictures_as_pillow),
-    cmocka_unit_test(shared_hostile_files),
-    cmocka_unit_test_setup_teardown(survives_lack_of_memory, scratch_setup, scratch_teardown),
+      cmocka_unit_test(gray_from_rgb),
+      cmocka_unit_test(rgb_from_gray_and_back),
+      cmocka_unit_test_setup_teardown(tensor_as_picture, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(tensors_that_are_none, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(names_what_it_does_not_read, scratch_setup, scratch_teardown),
+      cmocka_unit_test(damaged_files),
+      cmocka_unit_test(shared_pictures_as_pillow),
+      cmocka_unit_test(shared_hostile_files),
+      cmocka_unit_test_setup_teardown(survives_lack_of_memory, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests_name("image", tests, NULL, NULL);
 }

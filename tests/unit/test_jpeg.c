@@ -102,16 +102,16 @@ static void distrusts_exif(void **state)
     const char *bytes;
     size_t size;
   } lies[] = {
-    {0, "XX", 2},                 /* byte order */
-    {2, "\0\x2b", 2},             /* BigTIFF */
-    {4, "\xff\xff\xff\xff", 4},   /* directory far outside */
-    {4, "\0\0\0\x2d", 4},         /* directory over the end */
-    {8, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16}, /* 65535 entries of other tags */
-    {22, "\x01\x13", 2},          /* another tag */
-    {24, "\0\x02", 2},            /* text */
-    {26, "\0\0\0\x02", 4},        /* two values */
-    {30, "\0\x63", 2},            /* 99 */
-    {30, "\0\0", 2},
+      {0, "XX", 2},                                                                /* byte order */
+      {2, "\0\x2b", 2},                                                            /* BigTIFF */
+      {4, "\xff\xff\xff\xff", 4},                                                  /* directory far outside */
+      {4, "\0\0\0\x2d", 4},                                                        /* directory over the end */
+      {8, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16}, /* 65535 entries of other tags */
+      {22, "\x01\x13", 2},                                                         /* another tag */
+      {24, "\0\x02", 2},                                                           /* text */
+      {26, "\0\0\0\x02", 4},                                                       /* two values */
+      {30, "\0\x63", 2},                                                           /* 99 */
+      {30, "\0\0", 2},
   };
   for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
     size_t size;
@@ -153,13 +153,10 @@ static void survives_lack_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(decodes_every_kind),
-    cmocka_unit_test(refuses_cut_files),
-    cmocka_unit_test(checks_the_size_first),
-    cmocka_unit_test(bounds_the_scans),
-    cmocka_unit_test(distrusts_exif),
-    cmocka_unit_test(refuses_what_is_no_picture),
-    cmocka_unit_test(survives_lack_of_memory),
+      cmocka_unit_test(decodes_every_kind),      cmocka_unit_test(refuses_cut_files),
+      cmocka_unit_test(checks_the_size_first),   cmocka_unit_test(bounds_the_scans),
+      cmocka_unit_test(distrusts_exif),          cmocka_unit_test(refuses_what_is_no_picture),
+      cmocka_unit_test(survives_lack_of_memory),
   };
   return cmocka_run_group_tests_name("jpeg", tests, NULL, NULL);
 }

@@ -32,7 +32,8 @@ static void put_uint32(unsigned char *p, uint32_t v)
 }
 
 /* A PNG file of an 8-bit RGB header and one IDAT chunk, or with the chunk `extra` before that. */
-static size_t build(unsigned char *out, uint32_t width, uint32_t height, const char *kind, const void *body, size_t size)
+static size_t build(unsigned char *out, uint32_t width, uint32_t height, const char *kind, const void *body,
+                    size_t size)
 {
   size_t n = 0;
   memcpy(out, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
@@ -200,14 +201,14 @@ static void survives_lack_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(decodes_every_kind),
-    cmocka_unit_test(checks_the_size_first),
-    cmocka_unit_test(refuses_cut_files),
-    cmocka_unit_test(refuses_changed_bytes),
-    cmocka_unit_test(skips_what_is_not_needed),
-    cmocka_unit_test_setup_teardown(writes_what_it_reads, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(says_what_it_cannot_write, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(survives_lack_of_memory, scratch_setup, scratch_teardown),
+      cmocka_unit_test(decodes_every_kind),
+      cmocka_unit_test(checks_the_size_first),
+      cmocka_unit_test(refuses_cut_files),
+      cmocka_unit_test(refuses_changed_bytes),
+      cmocka_unit_test(skips_what_is_not_needed),
+      cmocka_unit_test_setup_teardown(writes_what_it_reads, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(says_what_it_cannot_write, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(survives_lack_of_memory, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests_name("png", tests, NULL, NULL);
 }

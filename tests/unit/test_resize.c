@@ -238,10 +238,10 @@ static void refuses_impossible_sizes(void **state)
     int width, height;
     const char *message;
   } cases[] = {
-    {0, 5, "width: 0 px is outside 1..32768"},
-    {5, -1, "height: -1 px is outside 1..32768"},
-    {32769, 1, "width: 32769 px is outside 1..32768"},
-    {32768, 32768, "size: 32768x32768 is more than 67108864 pixels"},
+      {0, 5, "width: 0 px is outside 1..32768"},
+      {5, -1, "height: -1 px is outside 1..32768"},
+      {32769, 1, "width: 32769 px is outside 1..32768"},
+      {32768, 32768, "size: 32768x32768 is more than 67108864 pixels"},
   };
   struct image in = noise(4, 4, 1, PIXEL_U8), out;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -276,16 +276,11 @@ static void survives_lack_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(eight_bits_as_pillow),
-    cmocka_unit_test(floats_as_pillow),
-    cmocka_unit_test(floats_as_the_formula),
-    cmocka_unit_test(sixteen_bits_as_the_formula),
-    cmocka_unit_test(same_bits_for_any_threads),
-    cmocka_unit_test(vector_equals_scalar),
-    cmocka_unit_test(flat_stays_flat),
-    cmocka_unit_test(keeps_what_is_known),
-    cmocka_unit_test(refuses_impossible_sizes),
-    cmocka_unit_test(survives_lack_of_memory),
+      cmocka_unit_test(eight_bits_as_pillow),      cmocka_unit_test(floats_as_pillow),
+      cmocka_unit_test(floats_as_the_formula),     cmocka_unit_test(sixteen_bits_as_the_formula),
+      cmocka_unit_test(same_bits_for_any_threads), cmocka_unit_test(vector_equals_scalar),
+      cmocka_unit_test(flat_stays_flat),           cmocka_unit_test(keeps_what_is_known),
+      cmocka_unit_test(refuses_impossible_sizes),  cmocka_unit_test(survives_lack_of_memory),
   };
   return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
 }
