@@ -50,7 +50,8 @@ bool output_begin(struct output *out, const char *path, bool replace, struct err
 /* "temporary/name", in a buffer of the caller; error if it does not fit. */
 bool output_path(const struct output *out, const char *name, char *buffer, size_t size, struct error *err);
 bool output_commit(struct output *out, struct error *err);
-/* Removes what was written unless it was committed; frees the struct's contents. Safe after commit and on a zeroed struct. */
+/* Removes what was written unless it was committed; frees the struct's contents. Safe after commit and on a zeroed
+ * struct. */
 void output_end(struct output *out);
 
 /* SHA-256 as 64 lower-case hex digits and NUL. */

@@ -31,7 +31,7 @@ json_t *json_number_or_null(double value)
 }
 
 /* "where.key", or the key alone at the top. */
-#define PATH_FORMAT "%s%s%.80s"
+#define PATH_FORMAT           "%s%s%.80s"
 #define PATH_ARGS(where, key) (where), *(where) ? "." : "", (key)
 
 static const char *type_name(const json_t *value)

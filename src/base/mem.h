@@ -24,7 +24,8 @@ void mem_fail_after(uint64_t n);
 bool size_mul(size_t a, size_t b, size_t *out);
 bool size_add(size_t a, size_t b, size_t *out);
 
-/* Page-backed buffer, MEM_ALIGN-aligned, zero at first touch, huge pages where the system grants them. NULL on failure. */
+/* Page-backed buffer, MEM_ALIGN-aligned, zero at first touch, huge pages where the system grants them; NULL on
+ * failure. */
 void *mem_map(size_t bytes);
 void mem_unmap(void *p, size_t bytes);
 

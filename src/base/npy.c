@@ -137,10 +137,16 @@ static bool read_header(struct cursor *c, const char *path, struct header *h, st
     char key[32];
     if (!more || !take_quoted(c, key, sizeof key) || !take(c, ":"))
       return error_set(err, ERROR_FAILED, "%s: the header is no dictionary", path);
-    int bit = strcmp(key, "descr") == 0 ? DESCR : strcmp(key, "fortran_order") == 0 ? ORDER :
-              strcmp(key, "shape") == 0 ? SHAPE : 0;
+    int bit = 0;
+    if (strcmp(key, "descr") == 0)
+      bit = DESCR;
+    else if (strcmp(key, "fortran_order") == 0)
+      bit = ORDER;
+    else if (strcmp(key, "shape") == 0)
+      bit = SHAPE;
     if (!bit || (seen & bit))
-      return error_set(err, ERROR_FAILED, "%s: the header has %s key '%s'", path, bit ? "twice the" : "an unknown", key);
+      return error_set(err, ERROR_FAILED, "%s: the header has %s key '%s'", path, bit ? "twice the" : "an unknown",
+                       key);
     seen |= bit;
     if (bit == DESCR && !read_type(c, path, h, err))
       return false;
@@ -177,8 +183,8 @@ static float half_to_float(uint64_t bits)
 {
   int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
   float value = exponent == 31 ? (fraction ? NAN : INFINITY)
-                : exponent   ? ldexpf((float)(fraction + 1024), exponent - 25)
-                             : ldexpf((float)fraction, -24);
+                : exponent     ? ldexpf((float)(fraction + 1024), exponent - 25)
+                               : ldexpf((float)fraction, -24);
   return bits >> 15 ? -value : value;
 }
 
@@ -248,8 +254,7 @@ bool npy_decode(const void *bytes, size_t size, const char *name, size_t limit, 
     return error_set(err, ERROR_FAILED, "%s: is no .npy file", name);
   int version = data[6];
   if (version < 1 || version > 3)
-    return error_set(err, ERROR_FAILED, "%s: .npy version %d.%d is not known (1.0 to 3.0 are)", name, version,
-                     data[7]);
+    return error_set(err, ERROR_FAILED, "%s: .npy version %d.%d is not known (1.0 to 3.0 are)", name, version, data[7]);
   size_t start = version == 1 ? 10 : 12;
   size_t length = 0;
   for (size_t i = start; i > 8 && size >= start; i--)

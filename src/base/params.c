@@ -330,10 +330,10 @@ static json_t *describe(const struct param *p)
   static const char *const types[] = {[PARAM_INT] = "int",       [PARAM_FLOAT] = "float", [PARAM_BOOL] = "bool",
                                       [PARAM_CHOICE] = "choice", [PARAM_TEXT] = "text",   [PARAM_LENGTH] = "length"};
   bool ranged = p->type == PARAM_INT || p->type == PARAM_FLOAT || p->type == PARAM_LENGTH;
-  return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", p->name, "type", types[p->type],
-                   "default", default_json(p, p->initial), "min", ranged ? json_number_or_null(p->min) : json_null(),
-                   "max", ranged ? json_number_or_null(p->max) : json_null(), "choices", choices_json(p->choices),
-                   "unit", text_json(p->unit), "paper", default_json(p, p->paper), "summary", text_json(p->summary));
+  return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", p->name, "type", types[p->type], "default",
+                   default_json(p, p->initial), "min", ranged ? json_number_or_null(p->min) : json_null(), "max",
+                   ranged ? json_number_or_null(p->max) : json_null(), "choices", choices_json(p->choices), "unit",
+                   text_json(p->unit), "paper", default_json(p, p->paper), "summary", text_json(p->summary));
 }
 
 json_t *params_describe(const struct param *table)

@@ -22,13 +22,13 @@ enum param_type {
 
 /* A length on the model grid: pixels, or millimetres of the source image converted per axis by the method. */
 struct length {
-  double y, x;       /* both the same unless "HxW" was given */
+  double y, x; /* both the same unless "HxW" was given */
   bool millimetres;
-  bool automatic;    /* "auto": the method computes its default */
+  bool automatic; /* "auto": the method computes its default */
 };
 
 struct param {
-  const char *name;    /* as in --name VALUE and "name=VALUE" */
+  const char *name; /* as in --name VALUE and "name=VALUE" */
   enum param_type type;
   size_t offset;       /* in the options struct */
   const char *initial; /* default as text; "auto" sets INT to INT64_MIN, FLOAT to NAN, LENGTH to automatic */
@@ -39,7 +39,9 @@ struct param {
   const char *summary; /* one line */
 };
 
+/* clang-format off */
 #define PARAM_END {.name = NULL}
+/* clang-format on */
 #define PARAM_AUTO_INT INT64_MIN
 
 /* Fill `options` from the defaults in `table` and then from `arguments`: "name=value" texts, NULL-terminated (NULL =

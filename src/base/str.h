@@ -25,7 +25,8 @@ int str_distance(const char *a, const char *b);
 /* The nearest of a NULL-terminated list of names if it is near enough to be a slip of the pen, else NULL. */
 const char *str_nearest(const char *name, const char *const *names);
 
-/* The whole text as a finite decimal number ("-1.5e3") or integer, the same in every locale; false leaves *out alone. */
+/* The whole text as a finite decimal number ("-1.5e3") or integer, the same in every locale; false leaves *out
+ * alone. */
 bool str_number(const char *text, double *out);
 bool str_integer(const char *text, int64_t *out);
 

@@ -11,9 +11,9 @@
 
 enum { FAULT_MOST = 100000 }; /* a call with more allocations than this is not tried to its end */
 
-/* Run `call`, an expression of type bool that reports to a `struct error` named `err`, until it is true; each time it is
- * false it must have said so in `err`, and `undo` (a statement, for what a success made) is not run. `failures` counts
- * the allocations that were made to fail.
+/* Run `call`, an expression of type bool that reports to a `struct error` named `err`, until it is true; each time it
+ * is false it must have said so in `err`, and `undo` (a statement, for what a success made) is not run. `failures`
+ * counts the allocations that were made to fail.
  *
  *   FAULT_LOOP(npy_read(path, 0, &array, &err), npy_free(&array));
  */

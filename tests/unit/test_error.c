@@ -67,8 +67,10 @@ static void control_characters_are_taken_out(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(first_error_wins),      cmocka_unit_test(memory_names_what),
-      cmocka_unit_test(prefix_goes_before),    cmocka_unit_test(long_messages_are_cut),
+      cmocka_unit_test(first_error_wins),
+      cmocka_unit_test(memory_names_what),
+      cmocka_unit_test(prefix_goes_before),
+      cmocka_unit_test(long_messages_are_cut),
       cmocka_unit_test(control_characters_are_taken_out),
   };
   return cmocka_run_group_tests_name("error", tests, NULL, NULL);

@@ -110,9 +110,12 @@ static void check_containment(void)
   assert_int_equal(size_within("./sub//w", false), 2);
   assert_int_equal(size_within("..dots", false), 1);
   static const char *const refused[] = {
-      "",         "../outside", "sub/../weights", "sub/../../outside", "..",  "sub/..", "/etc/passwd", "//etc/passwd",
-      "link",     "sub/up",     "sub/up/weights", "out",               "away", "subs/w", "fifo",       "sub",
-      "weights/", "weights/x",  "none",           "none/w",            ".",
+      "",         "../outside", "sub/../weights", "sub/../../outside",
+      "..",       "sub/..",     "/etc/passwd",    "//etc/passwd",
+      "link",     "sub/up",     "sub/up/weights", "out",
+      "away",     "subs/w",     "fifo",           "sub",
+      "weights/", "weights/x",  "none",           "none/w",
+      ".",
   };
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
     if (size_within(refused[i], false) != -1)
@@ -223,8 +226,8 @@ static void temporary_names_in_use_are_passed_over(void **state)
 static void lists_sorted(void **state)
 {
   (void)state;
-  static const char *const made[] = {"b", "a", "Z", ".hidden", "a10", "a2"}, *const sorted[] = {".hidden", "Z",   "a",
-                                                                                               "a10",     "a2", "b"};
+  static const char *const made[] = {"b", "a", "Z", ".hidden", "a10", "a2"}, *const sorted[] = {".hidden", "Z",  "a",
+                                                                                                "a10",     "a2", "b"};
   for (size_t i = 0; i < 6; i++)
     scratch_file(made[i], "", 0);
   struct error err = {0};

@@ -149,8 +149,8 @@ static void writes_readably(void **state)
   assert_non_null(file);
   assert_true(fread(text, 1, sizeof text - 1, file) > 0);
   (void)fclose(file);
-  assert_string_equal(
-      text, "{\n  \"tenth\": 0.1,\n  \"score\": 0.75,\n  \"list\": [\n    1\n  ],\n  \"ü\": \"肺\"\n}\n");
+  assert_string_equal(text,
+                      "{\n  \"tenth\": 0.1,\n  \"score\": 0.75,\n  \"list\": [\n    1\n  ],\n  \"ü\": \"肺\"\n}\n");
   json_t *again = json_load_path(scratch_path("b.json"), 0, &err);
   assert_true(json_equal(value, again));
   json_decref(again);
@@ -179,8 +179,8 @@ static void survives_want_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      IN_SCRATCH(loads_strictly),      IN_SCRATCH(hostile_files),     cmocka_unit_test(numbers_or_null),
-      cmocka_unit_test(unknown_keys),  cmocka_unit_test(typed_members), IN_SCRATCH(writes_readably),
+      IN_SCRATCH(loads_strictly),          IN_SCRATCH(hostile_files),       cmocka_unit_test(numbers_or_null),
+      cmocka_unit_test(unknown_keys),      cmocka_unit_test(typed_members), IN_SCRATCH(writes_readably),
       IN_SCRATCH(survives_want_of_memory),
   };
   fault_include_jansson();

@@ -50,7 +50,10 @@ static void reads_every_type(void **state)
         for (int memory = 0; memory < 2; memory++) {
           char name[32];
           (void)snprintf(name, sizeof name, "%c%d_%s_%c.npy", types[t].kind, size,
-                         size == 1 ? "1" : order ? "be" : "le", "CF"[memory]);
+                         size == 1 ? "1"
+                         : order   ? "be"
+                                   : "le",
+                         "CF"[memory]);
           check_golden(name, types[t].kind);
           files++;
         }
@@ -121,8 +124,8 @@ static void keeps_to_int32_and_float32(void **state)
 static void refuses_other_types(void **state)
 {
   (void)state;
-  static const char *const names[] = {"complex.npy", "text.npy", "date.npy", "record.npy", "object.npy",
-                                      "long_double.npy"};
+  static const char *const names[] = {"complex.npy", "text.npy",   "date.npy",
+                                      "record.npy",  "object.npy", "long_double.npy"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     struct error err = {0};
     struct npy a;
@@ -260,7 +263,8 @@ static void refuses_hostile_headers(void **state)
   struct error err = {0};
   struct npy a; /* nothing to read, whatever the other dimensions say */
   assert_true(read_with_header("{'descr': '<f8', 'fortran_order': False, "
-                               "'shape': (0, 9223372036854775807, 9223372036854775807)}", 0, &a, &err));
+                               "'shape': (0, 9223372036854775807, 9223372036854775807)}",
+                               0, &a, &err));
   assert_int_equal(npy_count(&a), 0);
   npy_free(&a);
 }
@@ -382,20 +386,13 @@ static void survives_want_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(reads_every_type),
-      cmocka_unit_test(reads_odd_shapes),
-      cmocka_unit_test(reads_half_precision),
-      cmocka_unit_test(keeps_to_int32_and_float32),
-      cmocka_unit_test(refuses_other_types),
-      cmocka_unit_test(keeps_its_limit),
-      IN_SCRATCH(every_cut_is_noticed),
-      IN_SCRATCH(reads_headers_others_write),
-      IN_SCRATCH(refuses_hostile_headers),
-      IN_SCRATCH(refuses_other_files),
-      IN_SCRATCH(writes_what_it_reads),
-      IN_SCRATCH(writes_as_numpy_does),
-      IN_SCRATCH(refuses_to_write_nonsense),
-      IN_SCRATCH(survives_want_of_memory),
+      cmocka_unit_test(reads_every_type),     cmocka_unit_test(reads_odd_shapes),
+      cmocka_unit_test(reads_half_precision), cmocka_unit_test(keeps_to_int32_and_float32),
+      cmocka_unit_test(refuses_other_types),  cmocka_unit_test(keeps_its_limit),
+      IN_SCRATCH(every_cut_is_noticed),       IN_SCRATCH(reads_headers_others_write),
+      IN_SCRATCH(refuses_hostile_headers),    IN_SCRATCH(refuses_other_files),
+      IN_SCRATCH(writes_what_it_reads),       IN_SCRATCH(writes_as_numpy_does),
+      IN_SCRATCH(refuses_to_write_nonsense),  IN_SCRATCH(survives_want_of_memory),
   };
   return cmocka_run_group_tests_name("npy", tests, NULL, NULL);
 }

@@ -78,9 +78,8 @@ static void values(void **state)
 {
   (void)state;
   static const char fill[] = "fill=image:/my file=1.png";
-  struct options o =
-      parsed(ARGUMENTS("samples=2000", "steps=auto", "sigma=1e2", "threshold=auto", "signed", "shape=right", fill,
-                       "layer=", "patch=16x8", "stride=12.5mm", "samples=3000"));
+  struct options o = parsed(ARGUMENTS("samples=2000", "steps=auto", "sigma=1e2", "threshold=auto", "signed",
+                                      "shape=right", fill, "layer=", "patch=16x8", "stride=12.5mm", "samples=3000"));
   assert_int_equal(o.samples, 3000); /* the last one counts */
   assert_int_equal(o.steps, PARAM_AUTO_INT);
   assert_true(o.sigma == 100);
@@ -201,9 +200,10 @@ static void options_as_json(void **state)
 {
   (void)state;
   struct options o = parsed(NULL);
-  expect_json(params_json(table, &o),
-              "{\"samples\":1000,\"steps\":\"auto\",\"sigma\":2.5,\"threshold\":0.5,\"signed\":false,\"shape\":\"left\","
-              "\"fill\":\"mean\",\"layer\":null,\"patch\":\"auto\",\"stride\":4.0}");
+  expect_json(
+      params_json(table, &o),
+      "{\"samples\":1000,\"steps\":\"auto\",\"sigma\":2.5,\"threshold\":0.5,\"signed\":false,\"shape\":\"left\","
+      "\"fill\":\"mean\",\"layer\":null,\"patch\":\"auto\",\"stride\":4.0}");
   o = parsed(ARGUMENTS("patch=16x8", "stride=2.5mm", "shape=right", "threshold=auto", "fill=\xff\n", "signed"));
   expect_json(params_json(table, &o), "{\"samples\":1000,\"steps\":\"auto\",\"sigma\":2.5,\"threshold\":\"auto\","
                                       "\"signed\":true,\"shape\":\"right\",\"fill\":\"??\",\"layer\":null,"
@@ -215,9 +215,10 @@ static void table_as_json(void **state)
   (void)state;
   json_t *list = params_describe(table);
   assert_int_equal(json_array_size(list), 10);
-  expect_json(json_incref(json_array_get(list, 0)),
-              "{\"name\":\"samples\",\"type\":\"int\",\"default\":1000,\"min\":1.0,\"max\":1000000000.0,\"choices\":null,"
-              "\"unit\":null,\"paper\":4000,\"summary\":\"masks drawn\"}");
+  expect_json(
+      json_incref(json_array_get(list, 0)),
+      "{\"name\":\"samples\",\"type\":\"int\",\"default\":1000,\"min\":1.0,\"max\":1000000000.0,\"choices\":null,"
+      "\"unit\":null,\"paper\":4000,\"summary\":\"masks drawn\"}");
   expect_json(json_incref(json_array_get(list, 2)),
               "{\"name\":\"sigma\",\"type\":\"float\",\"default\":2.5,\"min\":0.0,\"max\":null,\"choices\":null,"
               "\"unit\":\"px\",\"paper\":null,\"summary\":\"blur\"}");
@@ -240,7 +241,8 @@ static void table_as_json(void **state)
 static void json_round_trip(void **state)
 {
   (void)state;
-  struct options o = parsed(ARGUMENTS("patch=16x8", "stride=2.5x3mm", "sigma=0.1", "shape=gauss", "steps=7", "layer=a"));
+  struct options o =
+      parsed(ARGUMENTS("patch=16x8", "stride=2.5x3mm", "sigma=0.1", "shape=gauss", "steps=7", "layer=a"));
   json_t *json = params_json(table, &o);
   char texts[16][64];
   const char *arguments[17] = {NULL};

@@ -120,9 +120,9 @@ static void below_stays_below(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(known_answers),      cmocka_unit_test(seeds_keep_their_meaning),
-      cmocka_unit_test(streams_differ),     cmocka_unit_test(uniform_is_uniform),
-      cmocka_unit_test(normal_is_normal),   cmocka_unit_test(below_stays_below),
+      cmocka_unit_test(known_answers),    cmocka_unit_test(seeds_keep_their_meaning),
+      cmocka_unit_test(streams_differ),   cmocka_unit_test(uniform_is_uniform),
+      cmocka_unit_test(normal_is_normal), cmocka_unit_test(below_stays_below),
   };
   return cmocka_run_group_tests_name("rng", tests, NULL, NULL);
 }

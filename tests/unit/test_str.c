@@ -152,23 +152,28 @@ static void cleans(void **state)
   check_clean("", "");
   check_clean("Pneumothorax, großer Herzschatten 肺 🫁", "Pneumothorax, großer Herzschatten 肺 🫁");
   check_clean("\x01\x1b[0m\x7f\t", "??[0m??");
-  check_clean("\xC2\x85", "??");         /* C1 control */
-  check_clean("\xC2\xA0", "\xC2\xA0");   /* the first that is none */
+  check_clean("\xC2\x85", "??");       /* C1 control */
+  check_clean("\xC2\xA0", "\xC2\xA0"); /* the first that is none */
   check_clean("\xFF\xFE", "??");
-  check_clean("\xC0\xAF", "??");         /* overlong '/' */
+  check_clean("\xC0\xAF", "??"); /* overlong '/' */
   check_clean("\xE0\x80\xAF", "???");
-  check_clean("\xED\xA0\x80", "???");    /* surrogate */
+  check_clean("\xED\xA0\x80", "???");      /* surrogate */
   check_clean("\xF4\x90\x80\x80", "????"); /* beyond U+10FFFF */
-  check_clean("\xE8\x82", "??");         /* cut short */
+  check_clean("\xE8\x82", "??");           /* cut short */
   check_clean("a\xC3", "a?");
 }
 
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(grows),     cmocka_unit_test(stops_at_its_limit), cmocka_unit_test(fails_without_memory),
-      cmocka_unit_test(distances), cmocka_unit_test(nearest),            cmocka_unit_test(numbers),
-      cmocka_unit_test(numbers_are_the_same_in_every_locale),            cmocka_unit_test(cleans),
+      cmocka_unit_test(grows),
+      cmocka_unit_test(stops_at_its_limit),
+      cmocka_unit_test(fails_without_memory),
+      cmocka_unit_test(distances),
+      cmocka_unit_test(nearest),
+      cmocka_unit_test(numbers),
+      cmocka_unit_test(numbers_are_the_same_in_every_locale),
+      cmocka_unit_test(cleans),
   };
   return cmocka_run_group_tests_name("str", tests, NULL, NULL);
 }

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front door to meson. `make test` needs only git and make: it installs what is missing, builds and tests.
+
+BUILD ?= build
+MESON_FLAGS ?=
+CLANG = CC=clang CXX=clang++
+
+.PHONY: all packages check-packages test check asan tidy cppcheck format install clean
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+packages:
+	@tools/setup.sh
+
+check-packages:
+	@tools/setup.sh --check
+
+$(BUILD)/build.ninja: | packages
+	meson setup $(BUILD) $(MESON_FLAGS)
+
+build-asan/build.ninja: | packages
+	meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 $(MESON_FLAGS)
+
+build-clang/build.ninja: | check-packages
+	$(CLANG) meson setup build-clang -Dwerror=true $(MESON_FLAGS)
+
+# The quick suites; the last line is "N passed, N failed, N skipped".
+test: $(BUILD)/build.ninja
+	@tests/run.py $(BUILD)
+
+# The same under AddressSanitizer and UndefinedBehaviorSanitizer.
+asan: build-asan/build.ninja
+	@tests/run.py build-asan
+
+# All that the continuous integration runs.
+check:
+	@.ci/run
+
+# Every source with clang's warnings as errors, then with clang-tidy.
+tidy: build-clang/build.ninja
+	ninja -C build-clang
+	@tools/tidy.sh build-clang
+
+cppcheck: | check-packages
+	@tools/cppcheck.sh
+
+format: | check-packages
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-asan build-clang
