@@ -26,3 +26,8 @@ const struct op *op_find(const char *domain, const char *type, int opset)
   }
   return NULL;
 }
+
+int64_t node_macs(const struct node *node)
+{
+  return node->op->macs ? node->op->macs(node) : 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/onnx_session.h"
+
+#include "base/mem.h"
+#include "graph/run.h"
+#include "model/model.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_BATCH_LOG2 = 5 }; /* larger batches are no faster, and memory grows with them */
+
+#define DEFAULT_MEMORY ((size_t)1 << 30)
+
+struct onnx_session {
+  struct session base;
+  const struct model *model;
+  enum score score;
+  struct compute *compute;
+  struct graph *graph;                  /* fused */
+  struct value *raw, *layer;            /* of the fused graph */
+  struct run *runs[MAX_BATCH_LOG2 + 1]; /* for 1, 2, 4 … samples, made on first need */
+  void *memory;
+  size_t memory_bytes;
+};
+
+static void close_session(struct session *base)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  for (int i = 0; i <= MAX_BATCH_LOG2; i++)
+    run_free(s->runs[i]);
+  mem_unmap(s->memory, s->memory_bytes);
+  graph_free(s->graph);
+  compute_close(s->compute);
+  mem_free(s);
+}
+
+/* The run for 2^log2 samples, bound to the session's memory. */
+static struct run *run_for(struct onnx_session *s, int log2, struct error *err)
+{
+  if (!s->runs[log2]) {
+    struct run *run = run_new(s->graph, s->compute, (int64_t)1 << log2, &s->layer, s->layer != NULL, false, err);
+    if (!run)
+      return NULL;
+    if (run_bytes(run) > s->memory_bytes) {
+      void *larger = mem_map(run_bytes(run));
+      if (!larger) {
+        run_free(run);
+        error_memory(err, "activations");
+        return NULL;
+      }
+      mem_unmap(s->memory, s->memory_bytes);
+      s->memory = larger;
+      s->memory_bytes = run_bytes(run);
+    }
+    s->runs[log2] = run;
+  }
+  run_bind(s->runs[log2], s->memory);
+  return s->runs[log2];
+}
+
+/* Scores from the raw outputs of one sample, in double. */
+static void to_scores(const struct onnx_session *s, const float *raw, float *scores)
+{
+  const int64_t k = s->model->outputs;
+  const bool complement = s->model->card.has_complement;
+  enum activation how = s->score == SCORE_LOGIT ? ACTIVATION_NONE : s->model->activation;
+  if (how == ACTIVATION_SIGMOID) {
+    for (int64_t i = 0; i < k; i++)
+      scores[i] = (float)(1 / (1 + exp(-(double)raw[i])));
+  } else if (how == ACTIVATION_SOFTMAX || how == ACTIVATION_LOG_SOFTMAX) {
+    double top = raw[0], sum = 0;
+    for (int64_t i = 1; i < k; i++)
+      top = (double)raw[i] > top ? (double)raw[i] : top;
+    for (int64_t i = 0; i < k; i++)
+      sum += exp((double)raw[i] - top);
+    for (int64_t i = 0; i < k; i++)
+      scores[i] = (float)(exp((double)raw[i] - top) / sum);
+    if (isnan(sum))
+      scores[0] = NAN;
+  } else {
+    memcpy(scores, raw, (size_t)k * sizeof *scores);
+  }
+  if (complement)
+    scores[k] = s->score == SCORE_LOGIT ? -scores[0] : 1 - scores[0];
+}
+
+static bool predict(struct session *base, const float *images, int64_t n, float *scores, float *activations,
+                    struct error *err)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  const struct predictor *p = base->predictor;
+  const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels;
+  const size_t map = s->layer ? (size_t)tensor_count(&s->layer->t) : 0;
+  for (int64_t done = 0; done < n;) {
+    int log2 = MAX_BATCH_LOG2;
+    while (((int64_t)1 << log2) > n - done)
+      log2--;
+    const int64_t m = (int64_t)1 << log2;
+    struct run *run = run_for(s, log2, err);
+    if (!run)
+      return false;
+    memcpy(run_input(run, 0), images + (size_t)done * image, (size_t)m * image * sizeof *images);
+    if (!run_execute(run, err))
+      return false;
+    const float *raw = run_value(run, s->raw);
+    for (int64_t i = 0; i < m; i++)
+      to_scores(s, raw + i * s->model->outputs, scores + (done + i) * p->classes);
+    if (activations)
+      memcpy(activations + (size_t)done * map, run_value(run, s->layer), (size_t)m * map * sizeof *activations);
+    done += m;
+  }
+  return true;
+}
+
+static const struct session_ops session_ops = {.predict = predict, .close = close_session};
+
+/* The largest batch whose activations, images and copies of the layer stay within the limit. */
+static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err)
+{
+  const struct predictor *p = s->base.predictor;
+  size_t sample;
+  if (!run_bytes_per_sample(s->graph, &s->layer, s->layer != NULL, false, &sample, err))
+    return false;
+  const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels * sizeof(float);
+  const size_t map = s->layer ? tensor_bytes(&s->layer->t) : 0;
+  const size_t own = image + map + (size_t)p->classes * sizeof(float); /* what the caller holds for a sample */
+  const size_t each = sample + own + (sample >> 3);                  /* an eighth for kernels' scratch */
+  if (each > limit)
+    return error_set(err, ERROR_USAGE, "memory: %zu MiB is too little, one image of this model needs %zu MiB",
+                     limit >> 20, (each >> 20) + 1);
+  s->base.batch = (int64_t)1 << MAX_BATCH_LOG2;
+  while (s->base.batch > 1 && each > limit / (size_t)s->base.batch)
+    s->base.batch /= 2;
+  s->base.memory = limit - (size_t)s->base.batch * (each - own);
+  return true;
+}
+
+static struct session *open_session(const struct predictor *predictor, const struct session_options *options,
+                                    struct error *err)
+{
+  const struct model *model = (const struct model *)predictor; /* its first member */
+  struct onnx_session *s = mem_zero(1, sizeof *s);
+  if (!s) {
+    error_memory(err, "a session");
+    return NULL;
+  }
+  s->base.ops = &session_ops;
+  s->base.predictor = predictor;
+  s->model = model;
+  s->score = options->score;
+  struct value *layer = NULL;
+  bool ok = (!options->layer || (layer = model_layer(model, options->layer, err)) != NULL) &&
+            (s->compute = compute_open(err)) != NULL &&
+            (s->graph = graph_fused(model->graph, FUSE_ALL, &layer, layer != NULL, err)) != NULL;
+  if (ok) {
+    s->raw = s->graph->outputs[0];
+    if (layer) {
+      s->layer = s->graph->values[layer->id];
+      s->base.layer.name = s->layer->name;
+      s->base.layer.channels = (int)layer->t.shape.dim[1];
+      s->base.layer.height = (int)layer->t.shape.dim[2];
+      s->base.layer.width = (int)layer->t.shape.dim[3];
+    }
+    ok = choose_batch(s, options->memory ? options->memory : DEFAULT_MEMORY, err);
+  }
+  if (!ok) {
+    close_session(&s->base);
+    return NULL;
+  }
+  return &s->base;
+}
+
+const struct predictor_ops onnx_predictor_ops = {.open = open_session};
