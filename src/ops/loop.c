@@ -249,6 +249,20 @@ void loop_copy(const struct loop *loop, size_t size, void *to, const void *from)
   threads_for(items, 1 + LOOP_GRAIN / (TILE * plane.columns), copy_planes, &plane);
 }
 
+void loop_box(const struct call *call, const struct loop_box *box, const struct tensor *out, void *to,
+              const struct tensor *in, const void *from, bool batched)
+{
+  size_t size = dtype_size(out->dtype);
+  int order[TENSOR_MAX_RANK];
+  struct loop loop;
+  loop_order(out, order);
+  loop_begin(&loop, 2);
+  loop_push(&loop, call->n, (const int64_t[]){tensor_count(out), batched ? tensor_count(in) : 0});
+  for (int d = 0; d < out->shape.rank; d++)
+    loop_push(&loop, box->dim[order[d]], (const int64_t[]){box->to[order[d]], box->from[order[d]]});
+  loop_copy(&loop, size, (char *)to + box->to_offset * (int64_t)size, (const char *)from + box->from_offset * (int64_t)size);
+}
+
 struct fill {
   char *to;
   size_t size;

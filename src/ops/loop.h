@@ -44,6 +44,15 @@ void loop_run(const struct loop *loop, const size_t *size, void *const *base, in
 /* Copy operand 1 to operand 0 element by element, any strides: permutes, repeats, cuts out, inserts. Writes must not
  * overlap. */
 void loop_copy(const struct loop *loop, size_t size, void *to, const void *from);
+/* A box of the result and the strided place of the input it comes from, for loop_box. */
+struct loop_box {
+  int64_t dim[TENSOR_MAX_RANK];
+  int64_t to[TENSOR_MAX_RANK], from[TENSOR_MAX_RANK]; /* strides */
+  int64_t to_offset, from_offset;                     /* elements */
+};
+/* Copy it for all samples of a call; `batched`: the input has one block for each. */
+void loop_box(const struct call *call, const struct loop_box *box, const struct tensor *out, void *to,
+              const struct tensor *in, const void *from, bool batched);
 /* Fill `count` elements with one. */
 void loop_fill(void *to, int64_t count, size_t size, const void *element);
 

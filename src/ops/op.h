@@ -53,7 +53,8 @@ struct op {
   enum op_layout layout;
   unsigned flags;
   /* Read attributes and constant inputs into node->params, set shape, dtype and layout of the outputs from those of the
-   * inputs (all final), reject what is not supported by a sentence that says what. */
+   * inputs (all final), reject what is not supported by a sentence that says what. Where the result follows from
+   * descriptions alone (Shape, Size) it also sets out[0]->t.data, in the arena: a constant, and nothing to run. */
   bool (*shape)(struct node *node, struct arena *arena, struct error *err);
   /* Create what running at batch n needs (primitives, packed weights); NULL: nothing. */
   bool (*prepare)(const struct node *node, int64_t n, struct compute *compute, struct prepared *out, struct error *err);

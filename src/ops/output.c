@@ -7,7 +7,11 @@ bool output_set(struct node *node, int i, enum dtype dtype, const struct shape *
   if (i >= node->n_out || !node->out[i])
     return true;
   char text[96];
-  int64_t count = shape_count(shape);
+  /* Empty tensors too must have dimensions whose product can be taken. */
+  struct shape filled = *shape;
+  for (int d = 0; d < filled.rank; d++)
+    filled.dim[d] += filled.dim[d] == 0;
+  int64_t count = shape_count(&filled);
   if (count < 0 || count > OUTPUT_MAX_COUNT)
     return node_error(node, err, "output %s has more than %lld elements", shape_text(shape, text, sizeof text),
                       (long long)OUTPUT_MAX_COUNT);
@@ -54,6 +58,19 @@ bool output_broadcast(struct node *node, enum dtype dtype, int first, int last, 
       strong = LAYOUT_CHANNELS_LAST;
   }
   return output_set(node, 0, dtype, &shape, decided ? strong : weak, err);
+}
+
+bool element_dtype(int element, enum dtype *dtype)
+{
+  int64_t low, high;
+  if (element == ELEMENT_FLOAT || element == ELEMENT_FLOAT16 || element == ELEMENT_BFLOAT16 || element == ELEMENT_DOUBLE)
+    *dtype = DTYPE_F32;
+  else if (element == ELEMENT_BOOL || element == ELEMENT_INT64 || element == ELEMENT_UINT64 ||
+           element_range(element, &low, &high))
+    *dtype = DTYPE_I64;
+  else
+    return false;
+  return true;
 }
 
 bool element_range(int element, int64_t *low, int64_t *high)

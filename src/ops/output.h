@@ -29,6 +29,8 @@ bool output_like(struct node *node, int i, enum dtype dtype, struct error *err);
 /* The result of broadcasting inputs first to last - 1; channels-last where a rank-4 input that varies is. */
 bool output_broadcast(struct node *node, enum dtype dtype, int first, int last, struct error *err);
 
+/* What an ONNX element type is held as; false where it is not supported (texts, complex numbers). */
+bool element_dtype(int element, enum dtype *dtype);
 /* Range of the integers of an ONNX element type; false where it is no integer type of up to 32 bits. */
 bool element_range(int element, int64_t *low, int64_t *high);
 
