@@ -129,6 +129,23 @@ def rounded(value, unit=None):
     return np.rint(value / step) * step
 
 
+# Offsets as wide as this keep half of the units active on average, but each of them mostly on or mostly off, and
+# branches weaker than the stream they join: both keep rounding errors from growing with the depth, as training does.
+OFFSET = 0.8
+BRANCH = 0.5
+
+
+def last_of_branch(module):
+    """The normalisation that ends a residual branch."""
+    if isinstance(module, torchvision.models.resnet.Bottleneck):
+        return [module.bn3]
+    if isinstance(module, torchvision.models.resnet.BasicBlock):
+        return [module.bn2]
+    if getattr(module, "use_res_connect", False):
+        return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)][-1:]
+    return []
+
+
 def query_gain(rows):
     """Queries and keys larger than values: attention that picks, so that what it picks matters."""
     return np.where(np.arange(rows) < rows * 2 // 3, 1.75, 1.0)
@@ -141,6 +158,7 @@ class Weights:
         self.model, self.seed, self.head = model, seed, head
         self.names = {module: name for name, module in model.named_modules()}
         self.seen = set()
+        self.branches = {self.names[norm] for module in model.modules() for norm in last_of_branch(module)}
 
     def uniform(self, name, shape, low, high):
         """float64 array that depends on (seed, name) alone; 24 random bits a value."""
@@ -168,9 +186,10 @@ class Weights:
             elif name.endswith("layer_scale"):
                 self.assign(p, self.uniform(name, p.shape, 0.5, 1.0))
             elif p.dim() == 1 and name.endswith("weight"):  # gains of normalisations
-                self.assign(p, self.uniform(name, p.shape, 0.7, 1.3))
+                gain = BRANCH if name[:-len(".weight")] in self.branches else 1.0
+                self.assign(p, self.uniform(name, p.shape, 0.7 * gain, 1.3 * gain))
             elif p.dim() == 1:
-                self.assign(p, self.uniform(name, p.shape, -0.4, 0.4))
+                self.assign(p, self.uniform(name, p.shape, -OFFSET, OFFSET))
             else:
                 width = np.sqrt(3.0 / np.prod(p.shape[1:]))
                 self.assign(p, self.uniform(name, p.shape, -width, width))
@@ -211,12 +230,12 @@ class Weights:
         pooled = np.sqrt(np.mean(std**2))
         std = np.maximum(std, 0.05 * pooled) if y.numel() >= 64 * len(std) else np.full_like(std, pooled)
         # the branches of a transformer add up over the depth: half a unit each
-        gain = np.full(len(std), 0.5 if name.endswith(("proj", "fc2", "mlp.3")) else 1.0)
+        gain = np.full(len(std), BRANCH if name.endswith(("proj", "fc2", "mlp.3")) else 1.0)
         if name.endswith("qkv"):
             gain = query_gain(len(std))
         scale = rounded(gain / std)
         weight = module.weight.detach().numpy() * scale.reshape((-1,) + (1,) * (module.weight.dim() - 1))
-        offset = self.uniform(name + ".bias", mean.shape, -0.4, 0.4) * gain if name != self.head else 0.0
+        offset = self.uniform(name + ".bias", mean.shape, -OFFSET, OFFSET) * gain if name != self.head else 0.0
         self.assign(module.weight, weight)
         self.assign(module.bias, rounded(offset - mean * scale, 1.0))
 
