@@ -14,6 +14,7 @@ enum { CARD_BYTES = 16 << 20, LABELS_BYTES = 16 << 20, MAX_LABELS = 1 << 20, ARE
 
 static const char *const channel_names[] = {NULL, "gray", "rgb", "bgr"};
 static const char *const resize_names[] = {"stretch", "shortest-crop", "pad"};
+static const char *const rounding_names[] = {"even", "down"};
 static const char *const interpolation_names[] = {"nearest", "bilinear", "bicubic", "lanczos"};
 static const char *const activation_names[] = {NULL, "none", "softmax", "sigmoid", "log_softmax"};
 
@@ -45,6 +46,11 @@ const char *card_channels_name(enum card_channels channels)
 const char *card_resize_name(enum card_resize resize)
 {
   return resize_names[resize];
+}
+
+const char *card_rounding_name(enum card_rounding rounding)
+{
+  return rounding_names[rounding];
 }
 
 const char *card_interpolation_name(enum interpolation interpolation)
@@ -117,16 +123,27 @@ static bool get_choice(const json_t *object, const char *where, const char *key,
   return false;
 }
 
+/* [H, W], or one number, which leaves v[1] as it is. */
+static bool get_sides(const json_t *object, const char *where, const char *key, int v[2], struct error *err)
+{
+  double sides[2];
+  int n;
+  if (!get_list(object, where, key, sides, 2, &n, err))
+    return false;
+  if (n == 1 && !json_is_number(json_object_get(object, key)))
+    return error_set(err, ERROR_FAILED, "%s.%s: [height, width] is wanted, 1 value is given", where, key);
+  return get_whole(where, key, sides[0], IMAGE_MAX_SIDE, &v[0], err) &&
+         (n == 1 || get_whole(where, key, sides[1], IMAGE_MAX_SIDE, &v[1], err));
+}
+
 static bool read_size(struct card *card, const json_t *object, const char *where, const char *key, struct error *err)
 {
-  double v[2];
-  int n;
-  if (!get_list(object, where, key, v, 2, &n, err))
+  int v[2] = {0};
+  if (!get_sides(object, where, key, v, err))
     return false;
-  if (n == 1)
-    v[1] = v[0];
-  return get_whole(where, key, v[0], IMAGE_MAX_SIDE, &card->height, err) &&
-         get_whole(where, key, v[1], IMAGE_MAX_SIDE, &card->width, err);
+  card->height = v[0];
+  card->width = v[1] ? v[1] : v[0];
+  return true;
 }
 
 static bool read_channels(struct card *card, const json_t *object, const char *where, const char *key,
@@ -205,20 +222,26 @@ static bool read_resize(struct card *card, const json_t *object, const char *whe
   if (!get_choice(object, where, key, resize_names, COUNT(resize_names), &i, err))
     return false;
   card->resize = (enum card_resize)i;
-  card->has_resize = true;
+  card->resize_said = SAID_BY_FILE;
   return true;
 }
 
 static bool read_resize_to(struct card *card, const json_t *object, const char *where, const char *key,
                            struct error *err)
 {
-  double v[2];
-  int n;
-  if (!get_list(object, where, key, v, 2, &n, err))
-    return false;
+  card->resize_to_said = SAID_BY_FILE;
   card->resize_to[1] = 0;
-  return get_whole(where, key, v[0], IMAGE_MAX_SIDE, &card->resize_to[0], err) &&
-         (n == 1 || get_whole(where, key, v[1], IMAGE_MAX_SIDE, &card->resize_to[1], err));
+  return get_sides(object, where, key, card->resize_to, err);
+}
+
+static bool read_crop_rounding(struct card *card, const json_t *object, const char *where, const char *key,
+                               struct error *err)
+{
+  int i;
+  if (!get_choice(object, where, key, rounding_names, COUNT(rounding_names), &i, err))
+    return false;
+  card->crop_rounding = (enum card_rounding)i;
+  return true;
 }
 
 static bool read_interpolation(struct card *card, const json_t *object, const char *where, const char *key,
@@ -428,6 +451,8 @@ struct field {
   X("input", "resize", read_resize, TEXT_PLAIN, "resize", "stretch, shortest-crop or pad") \
   X("input", "resize_to", read_resize_to, TEXT_SIZE, "resize_to", \
     "N: shortest side to N px before the centre crop; HxW: both sides") \
+  X("input", "crop_rounding", read_crop_rounding, TEXT_PLAIN, "crop_rounding", \
+    "even (torchvision) or down (transformers): half a pixel of the crop after resize_to") \
   X("input", "interpolation", read_interpolation, TEXT_PLAIN, "interpolation", \
     "nearest, bilinear, bicubic or lanczos") \
   X("input", "dataset_mean", read_dataset_mean, TEXT_NUMBERS, "dataset_mean", \
@@ -620,6 +645,11 @@ static json_t *json_of_text(const struct field *f, const char *text, struct erro
   case TEXT_SIZE:
     wanted = "a size like 224x224 or 224";
     value = numbers_of_text(text, 'x', &ok);
+    if (json_array_size(value) == 1) { /* one number is not written as a list */
+      json_t *number = json_incref(json_array_get(value, 0));
+      json_decref(value);
+      value = number;
+    }
     break;
   case TEXT_BOOL:
     wanted = "on or off";
@@ -691,8 +721,10 @@ bool card_set(struct card *card, const char *key, const char *value, struct erro
   /* An index is written without quotes in a file; here every value is text, which card_check resolves. */
   bool ok = f->read(card, object, f->group ? f->group : "", f->key, err);
   json_decref(object);
-  if (ok && f->read == read_resize_to)
-    card->has_resize = false; /* what the file said of the way of resizing belongs to its own resize_to */
+  if (f->read == read_resize)
+    card->resize_said = SAID_BY_OPTION;
+  if (f->read == read_resize_to)
+    card->resize_to_said = SAID_BY_OPTION;
   if (!ok && err->code == ERROR_FAILED)
     err->code = ERROR_USAGE;
   return ok;

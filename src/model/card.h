@@ -14,6 +14,11 @@
 
 enum card_channels { CHANNELS_UNSET, CHANNELS_GRAY, CHANNELS_RGB, CHANNELS_BGR };
 enum card_resize { RESIZE_STRETCH, RESIZE_SHORTEST_CROP, RESIZE_PAD };
+/* Where a centre crop after resize_to begins when the rest is odd: torchvision rounds half a pixel to even, transformers
+ * down. */
+enum card_rounding { ROUNDING_EVEN, ROUNDING_DOWN };
+/* Who said it. Where resize and resize_to do not go together, an option overrides the file. */
+enum card_said { SAID_NOT, SAID_BY_FILE, SAID_BY_OPTION };
 enum activation { ACTIVATION_UNSET, ACTIVATION_NONE, ACTIVATION_SOFTMAX, ACTIVATION_SIGMOID, ACTIVATION_LOG_SOFTMAX };
 
 enum { CARD_MAX_CHANNELS = 4, CARD_NORMAL_UNSET = -2, CARD_NORMAL_NONE_ABOVE = -1 };
@@ -31,10 +36,11 @@ struct card {
   double scale;        /* value = (pixel * scale - mean) / std, default 1 */
   double mean[CARD_MAX_CHANNELS], std[CARD_MAX_CHANNELS]; /* in the order of `channels`; defaults 0 and 1 */
   int mean_count, std_count; /* 0: not given; else 1 or the channel count */
-  bool has_resize;     /* `resize` was said; else card_check sets it: stretch, or what resize_to asks for */
-  enum card_resize resize;
+  enum card_resize resize; /* where it was not said: stretch, or what resize_to asks for */
+  enum card_said resize_said, resize_to_said;
   int resize_to[2];    /* px before the centre crop. {0, 0}: the crop's own size; {N, 0}: shortest side N;
                           {H, W}: both sides, the aspect ratio not kept */
+  enum card_rounding crop_rounding;
   enum interpolation interpolation;
   bool has_dataset_mean, has_dataset_std; /* one value counts for all channels; card_check repeats it */
   int dataset_mean_count, dataset_std_count;
@@ -100,6 +106,7 @@ bool card_draft(const struct card_graph *graph, json_t **draft, json_t **notes, 
 /* As a card spells them; NULL for what is not set. */
 const char *card_channels_name(enum card_channels channels);
 const char *card_resize_name(enum card_resize resize);
+const char *card_rounding_name(enum card_rounding rounding);
 const char *card_interpolation_name(enum interpolation interpolation);
 const char *activation_name(enum activation activation);
 bool activation_parse(const char *text, enum activation *out);

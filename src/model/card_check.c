@@ -56,13 +56,17 @@ static bool check_channels(struct card *card, int64_t graph, struct error *err)
 
 static bool check_resize(struct card *card, struct error *err)
 {
-  if (card->resize_to[0] == 0) /* resize stays what was said, or stretch */
-    return true;
   enum card_resize implied = card->resize_to[1] ? RESIZE_STRETCH : RESIZE_SHORTEST_CROP;
-  if (!card->has_resize)
-    card->resize = implied;
-  if (card->resize == implied)
+  if (card->resize_to[0] == 0 || (card->resize_said != SAID_NOT && card->resize == implied))
     return true;
+  if (card->resize_said < card->resize_to_said) {
+    card->resize = implied;
+    return true;
+  }
+  if (card->resize_said > card->resize_to_said) {
+    card->resize_to[0] = card->resize_to[1] = 0;
+    return true;
+  }
   if (card->resize_to[1])
     return error_set(err, ERROR_FAILED, "input.resize_to: [%d, %d] stretches before the centre crop; resize is %s",
                      card->resize_to[0], card->resize_to[1], card_resize_name(card->resize));

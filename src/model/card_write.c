@@ -66,8 +66,10 @@ json_t *card_json(const struct card *card)
   put(input, "mean", all || card->mean_count ? number_list(card->mean, all ? all : card->mean_count) : json_null(),
       &ok);
   put(input, "std", all || card->std_count ? number_list(card->std, all ? all : card->std_count) : json_null(), &ok);
-  put(input, "resize", json_string(card_resize_name(card->resize)), &ok);
+  bool open = card->resize_said == SAID_NOT && !all; /* card_check settles it */
+  put(input, "resize", open ? json_null() : json_string(card_resize_name(card->resize)), &ok);
   put(input, "resize_to", json_of_resize_to(card), &ok);
+  put(input, "crop_rounding", json_string(card_rounding_name(card->crop_rounding)), &ok);
   put(input, "interpolation", json_string(card_interpolation_name(card->interpolation)), &ok);
   put(input, "dataset_mean",
       card->has_dataset_mean ? number_list(card->dataset_mean, card->dataset_mean_count) : json_null(), &ok);

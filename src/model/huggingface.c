@@ -8,7 +8,8 @@
  *   crop_pct                shortest side to int(size / crop_pct), then the crop; ConvNext from 384 px on: both sides
  *   Levit                   shortest side to int(256 / 224 * size)
  *   EfficientNet            include_top divides by image_std a second time
- * Where slow and fast classes of transformers disagree by a pixel in the centre crop, torchvision's rounding is taken.
+ * The centre crop begins at floor(rest / 2), as in all classes but the fast ones of a few versions, which went by
+ * torchvision's rounding.
  * Anything else that would change pixels is an error, so that no model is fed something it was not trained on. */
 #include "base/json.h"
 #include "base/str.h"
@@ -71,8 +72,7 @@ static bool refuse_unknown(const struct preprocessor *p, struct error *err)
                                       "do_convert_rgb", "do_flip_channel_order", "do_flip_channels"};
   const char *key;
   json_t *value;
-  json_object_foreach((json_t *)p->root, key, value)
-  {
+  json_object_foreach ((json_t *)p->root, key, value) {
     bool ours = strncmp(key, "do_", 3) != 0;
     for (size_t i = 0; i < COUNT(known) && !ours; i++)
       ours = strcmp(key, known[i]) == 0;
@@ -123,6 +123,8 @@ static bool read_extent(const struct preprocessor *p, const char *key, bool one_
 
 static void set_resize_to(struct card *card, int shortest, int height, int width)
 {
+  card->resize_to_said = SAID_BY_FILE;
+  card->crop_rounding = ROUNDING_DOWN;
   card->resize_to[0] = shortest ? shortest : height;
   card->resize_to[1] = shortest ? 0 : width;
 }
@@ -279,8 +281,7 @@ static bool read_id2label(const json_t *config, struct card *card, struct error 
     return error_memory(err, "the labels");
   const char *key;
   json_t *value;
-  json_object_foreach((json_t *)map, key, value)
-  {
+  json_object_foreach ((json_t *)map, key, value) {
     int64_t index;
     if (!str_integer(key, &index) || index < 0 || (uint64_t)index >= count || labels[index])
       return error_set(err, ERROR_FAILED, "id2label: \"%.40s\" is not one of the indices 0..%zu, each once", key,

@@ -8,6 +8,7 @@
  *   pad            floor(side * min(W/w, H/h) + 0.5), centred at floor(rest / 2) on pixel 0
  *   resize_to N    torchvision's Resize(N) and CenterCrop: the short side N, the long side cut to a whole number,
  *                  crop at rest / 2 rounded half to even, pad at floor(rest / 2) where the picture is too small
+ *                  (crop_rounding "down": crop at floor(rest / 2), pad at ceil(rest / 2), as transformers does)
  *   resize_to H,W  both sides, then the same crop */
 #include "model/preprocess.h"
 
@@ -19,9 +20,11 @@
 
 /* 1: G, from the picture to the model grid */
 
-/* Where torchvision's CenterCrop puts a side of `resized` px on a grid of `side` px. */
-static int centre_offset(int resized, int side)
+/* Where a centre crop, or the pad that stands in for it, puts a side of `resized` px on a grid of `side` px. */
+static int centre_offset(enum card_rounding rounding, int resized, int side)
 {
+  if (rounding == ROUNDING_DOWN)
+    return resized <= side ? (side - resized + 1) / 2 : -((resized - side) / 2);
   if (resized <= side)
     return (side - resized) / 2;
   int rest = resized - side;
@@ -56,8 +59,8 @@ static bool find_geometry(const struct card *card, int w, int h, struct geometry
   g->resized_width = (int)rw;
   g->resized_height = (int)rh;
   if (card->resize_to[0]) {
-    g->offset_x = centre_offset(g->resized_width, g->width);
-    g->offset_y = centre_offset(g->resized_height, g->height);
+    g->offset_x = centre_offset(card->crop_rounding, g->resized_width, g->width);
+    g->offset_y = centre_offset(card->crop_rounding, g->resized_height, g->height);
   } else if (card->resize == RESIZE_PAD) {
     g->offset_x = (g->width - g->resized_width) / 2;
     g->offset_y = (g->height - g->resized_height) / 2;
