@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-bool error_setv(struct error *err, enum error_code code, const char *format, va_list args)
+/* Names in parentheses: each has a macro of the same name in front of it. */
+
+bool(error_setv)(struct error *err, enum error_code code, const char *format, va_list args)
 {
   if (err->code != ERROR_NONE)
     return false;
@@ -15,7 +17,7 @@ bool error_setv(struct error *err, enum error_code code, const char *format, va_
   return false;
 }
 
-bool error_set(struct error *err, enum error_code code, const char *format, ...)
+bool(error_set)(struct error *err, enum error_code code, const char *format, ...)
 {
   va_list args;
   va_start(args, format);
@@ -24,12 +26,12 @@ bool error_set(struct error *err, enum error_code code, const char *format, ...)
   return false;
 }
 
-bool error_memory(struct error *err, const char *what)
+bool(error_memory)(struct error *err, const char *what)
 {
   return error_set(err, ERROR_MEMORY, "out of memory for %s", what);
 }
 
-bool error_prefix(struct error *err, const char *format, ...)
+bool(error_prefix)(struct error *err, const char *format, ...)
 {
   char old[sizeof err->message];
   char prefix[sizeof err->message];

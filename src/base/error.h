@@ -30,4 +30,16 @@ bool error_memory(struct error *err, const char *what);
 /* Put "prefix: " (formatted) before a message that is set, e.g. the file's name; returns false. */
 bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* These always return false; said here so that compilers and analysers know it at every call. */
+static inline bool error_false(bool ignored)
+{
+  (void)ignored;
+  return false;
+}
+
+#define error_set(...)    error_false((error_set)(__VA_ARGS__))
+#define error_setv(...)   error_false((error_setv)(__VA_ARGS__))
+#define error_memory(...) error_false((error_memory)(__VA_ARGS__))
+#define error_prefix(...) error_false((error_prefix)(__VA_ARGS__))
+
 #endif

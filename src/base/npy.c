@@ -224,7 +224,7 @@ static bool read_elements(const unsigned char *bytes, const char *path, const st
   if (count == 0)
     return true; /* the other dimensions may be anything */
   /* Elements from one index to the next, per dimension, as they lie in the file. */
-  int64_t stride[NPY_MAX_RANK], index[NPY_MAX_RANK] = {0}, step = 1;
+  int64_t stride[NPY_MAX_RANK] = {0}, index[NPY_MAX_RANK] = {0}, step = 1;
   for (int k = 0; k < h->rank; k++) {
     int d = h->fortran ? k : h->rank - 1 - k;
     stride[d] = step;
