@@ -39,7 +39,7 @@ static inline int scene_texture(uint32_t seed, int y, int x)
     for (int dy = 0; dy < 2; dy++) {
       for (int dx = 0; dx < 2; dx++)
         corner[dy][dx] =
-          (int)(scene_hash(seed, (uint32_t)(2 + k), (uint32_t)((y >> k) + dy), (uint32_t)((x >> k) + dx)) & 255u);
+            (int)(scene_hash(seed, (uint32_t)(2 + k), (uint32_t)((y >> k) + dy), (uint32_t)((x >> k) + dx)) & 255u);
     }
     int left = corner[0][0] * (cell - fy) + corner[1][0] * fy;
     int right = corner[0][1] * (cell - fy) + corner[1][1] * fy;
