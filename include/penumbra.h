@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* penumbra: why did the classifier say so, and can the picture be trusted?
+ *
+ *   penumbra_error err = {0};
+ *   penumbra_model *model = penumbra_model_open("chest.onnx", NULL, &err);
+ *   penumbra_image *image = model ? penumbra_image_open("film.png", &err) : NULL;
+ *   penumbra_explanation *e = image ? penumbra_explain(model, image, &(penumbra_request){
+ *       .size = sizeof(penumbra_request), .method = "occlusion", .target = "Pneumonia" }, &err) : NULL;
+ *   if (!e || !penumbra_explanation_save(e, "out", 0, &err))
+ *     fprintf(stderr, "%s\n", err.message);
+ *
+ * Threads. A model and an image are immutable: any number of threads may use one at the same time. An explanation
+ * belongs to the thread that made it until it is handed over. There is no global state and nothing to initialise.
+ *
+ * Errors. The last argument of whatever can fail is a caller-owned error; on failure (false or NULL) it holds a code and
+ * a sentence, on success it is left alone, and nothing changes hands. It may be NULL where nobody wants to know. An error
+ * that is already set is kept: clear it ({0}) before reuse.
+ *
+ * Memory. What a function returns as a pointer is owned by the caller and released by the function named at its type;
+ * what is called "borrowed" lives as long as the object it was asked of. All release functions accept NULL.
+ *
+ * Strings are UTF-8. Arrays are dense, in C order. */
+#ifndef PENUMBRA_H
+#define PENUMBRA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define PENUMBRA_API __attribute__((visibility("default")))
+#else
+#define PENUMBRA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum penumbra_code {
+  PENUMBRA_OK = 0,
+  PENUMBRA_FAILED = 1,    /* unusable input, a file that cannot be read or written */
+  PENUMBRA_USAGE = 2,     /* a wrong argument or parameter; the message names it, its value and the range */
+  PENUMBRA_CANCELLED = 3, /* the progress callback asked to stop */
+  PENUMBRA_MEMORY = 4     /* out of memory, or beyond a ceiling */
+} penumbra_code;
+
+typedef struct penumbra_error {
+  penumbra_code code;
+  char message[252]; /* one line */
+} penumbra_error;
+
+/* "0.1.0", and a line that also names the compute library and what was built in. Static. */
+PENUMBRA_API const char *penumbra_version(void);
+PENUMBRA_API const char *penumbra_build_info(void);
+
+/* Texts made by the library (JSON): NUL-terminated, released by penumbra_text_free. */
+PENUMBRA_API void penumbra_text_free(char *text);
+
+/* ---- models ----------------------------------------------------------------------------------------------------- */
+
+typedef struct penumbra_model penumbra_model;
+
+typedef struct penumbra_model_options {
+  size_t size;                 /* sizeof(penumbra_model_options) */
+  const char *card;            /* model card; NULL: MODEL.json or Hugging Face's files beside the model, if any */
+  const char *const *settings; /* NULL-terminated "key=value" texts that override the card ("activation=sigmoid"); or NULL.
+                                  penumbra_card_options_json lists the keys */
+  bool external_symlinks;      /* external data may be reached through symbolic links */
+} penumbra_model_options;
+
+/* Read an ONNX classifier of one image (opsets 7 to 22, external data inside the model's folder). `options` may be NULL.
+ * Fails on unsupported operators (all are listed), broken files, a card that contradicts the graph. */
+PENUMBRA_API penumbra_model *penumbra_model_open(const char *path, const penumbra_model_options *options,
+                                                 penumbra_error *err);
+PENUMBRA_API void penumbra_model_close(penumbra_model *model);
+
+/* A classifier of the caller's own: any function from images to scores. */
+typedef struct penumbra_predictor {
+  size_t size;                   /* sizeof(penumbra_predictor) */
+  int height, width, channels;   /* input grid, px; 1 (grey) or 3 (RGB) channels */
+  int classes;
+  /* scores [n, classes] of images [n, height, width, channels], float32, values as the card settings map pixels
+   * (default: 0..255). Called from one thread at a time; return false to fail, with a message. */
+  bool (*predict)(void *context, const float *images, int n, float *scores, penumbra_error *err);
+  void (*release)(void *context); /* called by penumbra_model_close; may be NULL */
+  void *context;
+  int batch;                     /* images a call takes at most; 0: 32 */
+} penumbra_predictor;
+
+/* Black-box methods then work as with any model. `settings` as in penumbra_model_options (labels, scale, mean, std,
+ * thresholds, activation …), or NULL. */
+PENUMBRA_API penumbra_model *penumbra_model_from_predictor(const penumbra_predictor *predictor,
+                                                           const char *const *settings, penumbra_error *err);
+
+PENUMBRA_API int penumbra_model_classes(const penumbra_model *model);
+/* Label of class 0..classes-1, its number where the card has no labels; borrowed. NULL outside the range. */
+PENUMBRA_API const char *penumbra_model_label(const penumbra_model *model, int index);
+/* Input grid: height, width, channels. */
+PENUMBRA_API void penumbra_model_input(const penumbra_model *model, int dims[3]);
+/* Warnings a user should see ("scores are raw outputs"), one per line, empty where there are none; borrowed. */
+PENUMBRA_API const char *penumbra_model_notes(const penumbra_model *model);
+/* Inputs, outputs, layers, operators, multiply-accumulates, card: what `penumbra inspect --json` prints. */
+PENUMBRA_API char *penumbra_model_json(const penumbra_model *model, penumbra_error *err);
+/* {"card": …, "notes": […]}: a draft with every guess marked. Works where the model needs a card to be opened, too. */
+PENUMBRA_API char *penumbra_draft_card_json(const char *model_path, penumbra_error *err);
+/* The keys of model settings: [{"name","summary"}]. */
+PENUMBRA_API char *penumbra_card_options_json(void);
+
+/* ---- images ----------------------------------------------------------------------------------------------------- */
+
+typedef struct penumbra_image penumbra_image;
+
+/* PNG (8, 16 bit), JPEG, or a .npy [C,H,W] that is a model's input already. */
+PENUMBRA_API penumbra_image *penumbra_image_open(const char *path, penumbra_error *err);
+/* The same of bytes; `name` stands for the path in messages and outputs. */
+PENUMBRA_API penumbra_image *penumbra_image_decode(const void *bytes, size_t size, const char *name, penumbra_error *err);
+/* Pixels [height, width, channels], 8 bits a sample (bits = 8) or 16 (uint16_t); copied. */
+PENUMBRA_API penumbra_image *penumbra_image_new(int width, int height, int channels, int bits, const void *pixels,
+                                                penumbra_error *err);
+PENUMBRA_API void penumbra_image_close(penumbra_image *image);
+PENUMBRA_API void penumbra_image_size(const penumbra_image *image, int *width, int *height);
+
+/* ---- prediction ------------------------------------------------------------------------------------------------- */
+
+/* Probabilities of all classes into scores[penumbra_model_classes]. threads < 1: all cores. */
+PENUMBRA_API bool penumbra_predict(const penumbra_model *model, const penumbra_image *image, int threads, float *scores,
+                                   penumbra_error *err);
+/* The preprocessed tensor [channels, height, width] into x, as a framework would be fed. */
+PENUMBRA_API bool penumbra_preprocess(const penumbra_model *model, const penumbra_image *image, float *x,
+                                      penumbra_error *err);
+
+/* ---- explanation ------------------------------------------------------------------------------------------------ */
+
+typedef struct penumbra_progress {
+  int64_t done, total;      /* evaluations; total 0: not known */
+  double seconds, remaining; /* so far; estimated, < 0: not known */
+  const char *stage;        /* "occlusion" */
+  const float *map;         /* [height, width] on the model grid as far as it is known, or NULL; borrowed for the call */
+  int height, width;
+} penumbra_progress;
+
+typedef struct penumbra_request {
+  size_t size;               /* sizeof(penumbra_request) */
+  const char *method;        /* NULL: "occlusion"; penumbra_methods_json lists them */
+  const char *const *params; /* NULL-terminated "name=value" texts, checked against the method's table; or NULL */
+  const char *target;        /* label, class number, "top" (default) or "all" */
+  const char *score;         /* "prob" (default) or "logit" */
+  uint64_t seed;
+  int threads;               /* < 1: all cores; the result does not depend on it */
+  size_t memory;             /* bytes beyond the model's weights, 0: 1 GiB; the result does not depend on it */
+  int64_t evals;             /* ceiling on evaluations, 0: none */
+  double budget;             /* s, 0: none; the run stops there with what it has */
+  bool (*progress)(void *context, const penumbra_progress *progress); /* false cancels; may be NULL */
+  void *progress_context;
+} penumbra_request;
+
+typedef struct penumbra_explanation penumbra_explanation;
+
+PENUMBRA_API penumbra_explanation *penumbra_explain(const penumbra_model *model, const penumbra_image *image,
+                                                    const penumbra_request *request, penumbra_error *err);
+PENUMBRA_API void penumbra_explanation_free(penumbra_explanation *explanation);
+
+typedef enum penumbra_dtype { PENUMBRA_F32 = 0, PENUMBRA_I32 = 1 } penumbra_dtype;
+typedef struct penumbra_array {
+  const void *data; /* borrowed */
+  penumbra_dtype dtype;
+  int rank;
+  int64_t dims[8];
+} penumbra_array;
+
+/* "heatmap" [H,W] of the source image ([K,H,W] for target all), "map" on the model grid, "coverage" where a crop cut the
+ * source, and what the method adds ("occlusion_grid", …). Positive values are evidence for the target: removing them
+ * lowers its score. False with PENUMBRA_USAGE where there is no such array; the message lists those there are. */
+PENUMBRA_API bool penumbra_explanation_array(const penumbra_explanation *explanation, const char *name,
+                                             penumbra_array *array, penumbra_error *err);
+/* The i-th array's name, NULL past the last; borrowed. */
+PENUMBRA_API const char *penumbra_explanation_array_name(const penumbra_explanation *explanation, int i);
+/* result.json: model, image, preprocessing, target, method, map, quality, timing, warnings. */
+PENUMBRA_API char *penumbra_explanation_json(const penumbra_explanation *explanation, penumbra_error *err);
+
+enum { PENUMBRA_OVERWRITE = 1 }; /* replace an existing folder */
+/* All files of an explanation (.npy arrays, overlay.png, the method's pictures, result.json) into folder `dir`, which
+ * appears whole or not at all. */
+PENUMBRA_API bool penumbra_explanation_save(const penumbra_explanation *explanation, const char *dir, unsigned flags,
+                                            penumbra_error *err);
+
+/* Every method with its parameters (name NULL), or one: [{"name","summary","paper","needs","parameters":[…]}]. */
+PENUMBRA_API char *penumbra_methods_json(const char *name, penumbra_error *err);
+/* The fills a method may replace pixels by: [{"name","summary","random","region"}]. */
+PENUMBRA_API char *penumbra_fills_json(void);
+
+/* ---- maps ------------------------------------------------------------------------------------------------------- */
+
+/* How two maps (.npy) agree: {"spearman","pearson","top5_jaccard","ssim","max_abs_difference","shape"}. */
+PENUMBRA_API char *penumbra_diff_json(const char *a, const char *b, penumbra_error *err);
+
+/* ---- phantom ---------------------------------------------------------------------------------------------------- */
+
+typedef struct penumbra_phantom_request {
+  size_t size;          /* sizeof(penumbra_phantom_request) */
+  uint64_t seed;        /* the patient */
+  const char *findings; /* comma-separated: nodule, consolidation, effusion, cardiomegaly, pneumothorax; "none";
+                           NULL or "random": each present with 20 % */
+  int pixels;           /* px a side, 64..2048; 0: 512 */
+  int bits;             /* 8, 12 or 16; 0: 16 */
+} penumbra_phantom_request;
+
+/* A synthetic chest radiograph into folder `dir`: image.png, mask_FINDING.png, truth.json; whole or not at all.
+ * Not for clinical use. */
+PENUMBRA_API bool penumbra_phantom(const penumbra_phantom_request *request, const char *dir, unsigned flags,
+                                   penumbra_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
