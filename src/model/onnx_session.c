@@ -125,7 +125,7 @@ static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err
   const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels * sizeof(float);
   const size_t map = s->layer ? tensor_bytes(&s->layer->t) : 0;
   const size_t own = image + map + (size_t)p->classes * sizeof(float); /* what the caller holds for a sample */
-  const size_t each = sample + own + (sample >> 3);                    /* an eighth for kernels' scratch */
+  const size_t each = sample + own + (sample >> 3);                  /* an eighth for kernels' scratch */
   if (each > limit)
     return error_set(err, ERROR_USAGE, "memory: %zu MiB is too little, one image of this model needs %zu MiB",
                      limit >> 20, (each >> 20) + 1);
