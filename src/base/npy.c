@@ -6,6 +6,7 @@
  */
 #include "base/npy.h"
 #include "base/files.h"
+#include "base/half.h"
 #include "base/mem.h"
 
 #include <float.h>
@@ -178,16 +179,6 @@ static uint64_t load_bits(const unsigned char *p, const struct header *h)
   return bits;
 }
 
-/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
-static float half_to_float(uint64_t bits)
-{
-  int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
-  float value = exponent == 31 ? (fraction ? NAN : INFINITY)
-                : exponent     ? ldexpf((float)(fraction + 1024), exponent - 25)
-                               : ldexpf((float)fraction, -24);
-  return bits >> 15 ? -value : value;
-}
-
 /* Element `i` of the result from its bytes; false if it does not fit the result's type. */
 static bool convert(const unsigned char *p, const struct header *h, void *data, size_t i)
 {
@@ -195,7 +186,7 @@ static bool convert(const unsigned char *p, const struct header *h, void *data, 
   if (h->kind == 'f') {
     float value;
     if (h->size == 2) {
-      value = half_to_float(bits);
+      value = half_to_float((uint16_t)bits);
     } else if (h->size == 4) {
       uint32_t word = (uint32_t)bits;
       memcpy(&value, &word, sizeof value);
