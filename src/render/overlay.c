@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const unsigned char paper[3] = {255, 255, 255};
@@ -19,7 +20,7 @@ static const unsigned char hatch_light[3] = {206, 206, 206}, hatch_dark[3] = {12
 /* Maps whose greatest magnitude is below this are flat: the threshold of the warning `flat-map` for scores up to 1. */
 static const double flat_below = 1e-6;
 
-enum { OVERLAY_SIDE = 448, TITLE_LINES = 6, NOTE_LINES = 4, MAX_NOTES = 32 };
+enum { OVERLAY_SIDE = 448, TITLE_LINES = 6, NOTE_LINES = 4, MAX_NOTES = 32, LABEL = TEXT_NUMBER + 4 };
 
 /* ---- the picture ---- */
 
@@ -205,9 +206,9 @@ struct figure {
   struct scale scale;
   struct image base;
   int factor;
-  int size, title_size;           /* cap heights, px */
-  int hatch;                      /* period, px */
-  char label[3][TEXT_NUMBER + 4]; /* bar's top, zero, bottom */
+  int size, title_size; /* cap heights, px */
+  int hatch;            /* period, px */
+  char label[3][LABEL]; /* bar's top, zero, bottom */
   struct text_block title, unit, verdict;
   struct text_block note[MAX_NOTES];
   int notes;
@@ -228,12 +229,10 @@ static void figure_free(struct figure *f)
     text_block_free(&f->note[i]);
 }
 
-static void end_label(const struct scale *scale, double value, const char *beyond, char *out)
+static void end_label(const struct scale *scale, double value, const char *beyond, char out[LABEL])
 {
   char number[TEXT_NUMBER];
-  (void)text_number(value, 3, true, number);
-  strcpy(out, scale->beyond ? beyond : "");
-  strcat(out, number);
+  (void)snprintf(out, LABEL, "%s%s", scale->beyond ? beyond : "", text_number(value, 3, true, number));
 }
 
 static void measure_labels(struct figure *f)
@@ -244,7 +243,7 @@ static void measure_labels(struct figure *f)
     if (s->both_signs)
       end_label(s, -s->limit, "\xE2\x89\xA4", f->label[2]);
   }
-  strcpy(f->label[1], "0");
+  (void)snprintf(f->label[1], LABEL, "0");
   for (int i = 0; i < 3; i++) {
     int w = (int)ceil(canvas_text_width(f->size, f->label[i]));
     if (w > f->label_width)

@@ -138,7 +138,7 @@ static void find_axes(const struct curve *curves, size_t n, struct axis *x, stru
   else if (y->min != 0)
     y->min -= air;
   choose_ticks(x, 6);
-  choose_ticks(y, 5);
+  choose_ticks(y, 6);
 }
 
 /* Tick labels have as many digits as tell neighbours apart. */

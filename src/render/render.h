@@ -44,7 +44,7 @@ struct overlay {
   const float *heat;         /* [height, width] of the source image */
   double limit;              /* value at the ends of the scale, > 0; 0: max|heat| */
   const struct colormap *colors; /* NULL: coolwarm for signed, inferno for maps without negative values */
-  double opacity;            /* at full scale, 0..1; 0: 0.65. Opacity falls to 0 towards value 0, so the picture shows */
+  double opacity;            /* at full scale, 0..1; 0: 0.65. It falls to 0 towards value 0: the picture shows */
   const char *title;         /* above, or NULL; wrapped */
   const char *unit;          /* under the bar: "score drop" */
   const char *const *lines;  /* in the margin below, NULL-terminated, or NULL */

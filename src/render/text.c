@@ -2,6 +2,7 @@
 #include "render/text.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "render/canvas.h"
 #include "render/render.h"
 
@@ -51,13 +52,17 @@ static int decimal_digits(double value, int digits, char out[MAX_DIGITS + 1])
   while (n > 1 && out[n - 1] == '0')
     n--;
   out[n] = '\0';
-  return atoi(e + 1);
+  int64_t exponent = 0;
+  (void)str_integer(e + 1, &exponent);
+  return (int)exponent;
 }
 
 const char *text_number(double value, int digits, bool typographic, char out[TEXT_NUMBER])
 {
-  if (!isfinite(value))
-    return strcpy(out, isnan(value) ? "NaN" : value > 0 ? "inf" : "-inf");
+  if (!isfinite(value)) {
+    (void)snprintf(out, TEXT_NUMBER, "%s", isnan(value) ? "NaN" : value > 0 ? "inf" : "-inf");
+    return out;
+  }
   const char *minus = value < 0 ? typographic ? "\xE2\x88\x92" : "-" : "";
   char d[MAX_DIGITS + 1];
   int exponent = decimal_digits(value, digits < 1 ? 1 : digits > MAX_DIGITS ? MAX_DIGITS : digits, d);
