@@ -18,8 +18,8 @@ const struct colormap *colormap_find(const char *name)
 
 const unsigned char *colormap_color(const struct colormap *map, double value, double limit, bool both_signs)
 {
-  double t = limit > 0 ? value / limit : 0;
-  t = t > 1 ? 1 : t >= -1 ? t : -1; /* NaN too */
+  double t = limit > 0 && !isnan(value) ? value / limit : 0;
+  t = t > 1 ? 1 : t < -1 ? -1 : t;
   int i;
   if (map->diverging) /* entries 127 and 128 are both the colour of zero */
     i = t < 0 ? 127 + (int)lrint(127 * t) : 128 + (int)lrint(127 * t);

@@ -47,7 +47,7 @@ struct overlay {
   double opacity;            /* at full scale, 0..1; 0: 0.65. It falls to 0 towards value 0: the picture shows */
   const char *title;         /* above, or NULL; wrapped */
   const char *unit;          /* under the bar: "score drop" */
-  const char *const *lines;  /* in the margin below, NULL-terminated, or NULL */
+  const char *const *lines;  /* in the margin below, NULL-terminated, or NULL; the first 32 are drawn */
   const unsigned char *coverage; /* [height, width] 0 = outside the crop: hatched; or NULL */
   bool keep_color;           /* leave a colour picture in its colours; otherwise all hue in the figure is the map's */
 };

@@ -107,8 +107,8 @@ static void looks_up_values(void **state)
   assert_ptr_equal(colormap_color(plain, 1, 1, true), plain->rgb[255]);
   for (int i = 0; i < NAMES; i++) {
     const struct colormap *map = colormap_find(names[i]);
-    const unsigned char *c = colormap_color(map, NAN, 1, true);
-    assert_true(c >= map->rgb[0] && c <= map->rgb[255]);
+    assert_ptr_equal(colormap_color(map, NAN, 1, true), colormap_color(map, 0, 1, true));
+    assert_ptr_equal(colormap_color(map, NAN, 1, false), map->rgb[map->diverging ? 128 : 0]);
   }
 }
 
