@@ -73,6 +73,9 @@ struct evaluated {
   const char *stopped_by; /* "complete", "evals", "budget", "tolerance" */
 };
 
+/* Scores [classes] of one other image [height, width, channels]; counts as an evaluation. */
+bool evaluator_score(struct evaluator *evaluator, const float *x, float *scores, struct error *err);
+
 bool evaluate(struct evaluator *evaluator, const struct evaluation *what, struct evaluated *end, struct error *err);
 
 /* Evaluations and seconds spent by this evaluator so far, its own first pass included. */

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "perturb/evaluate.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+#include <time.h>
+
+struct evaluator {
+  struct evaluate_options options;
+  struct session *session;
+  const float *x;
+  size_t image, layer;  /* floats of an image, of the watched layer */
+  float *scores;        /* of the image itself */
+  float *activations;
+  float *images;        /* [batch, image]: perturbed copies */
+  float *batch_scores, *batch_activations;
+  float *content, *mask, *preview;
+  int64_t count;
+  double started, predicting, reported;
+};
+
+/* s between two reports: more often is no use to an eye, and previews cost time. */
+#define REPORT_INTERVAL 0.05
+
+
+static double now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* One timed call of the session. */
+static bool predict(struct evaluator *e, const float *images, int64_t n, float *scores, float *activations,
+                    struct error *err)
+{
+  const double from = now();
+  const bool ok = session_predict(e->session, images, n, scores, activations, err);
+  e->predicting += now() - from;
+  e->count += n;
+  return ok;
+}
+
+struct evaluator *evaluator_open(const struct predictor *predictor, const struct evaluate_options *options,
+                                 const float *x, struct error *err)
+{
+  struct evaluator *e = mem_zero(1, sizeof *e);
+  if (!e) {
+    error_memory(err, "an evaluation");
+    return NULL;
+  }
+  e->options = *options;
+  e->x = x;
+  e->started = now();
+  e->image = (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels;
+  e->session = session_open(predictor, &options->session, err);
+  if (e->session) {
+    const struct session *s = e->session;
+    const size_t classes = (size_t)predictor->classes, batch = (size_t)s->batch;
+    const size_t pixels = (size_t)predictor->height * (size_t)predictor->width;
+    e->layer = s->layer.name ? (size_t)s->layer.height * (size_t)s->layer.width * (size_t)s->layer.channels : 0;
+    e->scores = mem_zero(classes, sizeof(float));
+    e->batch_scores = mem_zero(batch * classes, sizeof(float));
+    e->images = mem_zero(batch * e->image, sizeof(float));
+    e->content = mem_zero(e->image, sizeof(float));
+    e->mask = mem_zero(pixels, sizeof(float));
+    e->preview = mem_zero(pixels, sizeof(float));
+    if (e->layer) {
+      e->activations = mem_zero(e->layer, sizeof(float));
+      e->batch_activations = mem_zero(batch * e->layer, sizeof(float));
+    }
+    if (!e->scores || !e->batch_scores || !e->images || !e->content || !e->mask || !e->preview ||
+        (e->layer && (!e->activations || !e->batch_activations)))
+      error_memory(err, "an evaluation");
+    else if (predict(e, x, 1, e->scores, e->activations, err))
+      return e;
+  }
+  evaluator_close(e);
+  return NULL;
+}
+
+void evaluator_close(struct evaluator *e)
+{
+  if (!e)
+    return;
+  session_close(e->session);
+  mem_free(e->scores);
+  mem_free(e->activations);
+  mem_free(e->images);
+  mem_free(e->batch_scores);
+  mem_free(e->batch_activations);
+  mem_free(e->content);
+  mem_free(e->mask);
+  mem_free(e->preview);
+  mem_free(e);
+}
+
+const struct session *evaluator_session(const struct evaluator *e)
+{
+  return e->session;
+}
+
+const float *evaluator_scores(const struct evaluator *e)
+{
+  return e->scores;
+}
+
+const float *evaluator_activations(const struct evaluator *e)
+{
+  return e->activations;
+}
+
+int64_t evaluator_count(const struct evaluator *e)
+{
+  return e->count;
+}
+
+double evaluator_seconds(const struct evaluator *e)
+{
+  return e->predicting;
+}
+
+bool evaluator_score(struct evaluator *e, const float *x, float *scores, struct error *err)
+{
+  return predict(e, x, 1, scores, NULL, err);
+}
+
+/* The perturbed image itself, [height, width, channels]. */
+static void apply(const struct evaluator *e, const struct perturbation *p, float *image)
+{
+  const struct predictor *predictor = e->session->predictor;
+  const size_t c = (size_t)predictor->channels, row = (size_t)predictor->width * c;
+  switch (p->kind) {
+  case PERTURB_IMAGE:
+    memcpy(image, p->content, e->image * sizeof *image);
+    break;
+  case PERTURB_RECT: {
+    const size_t width = (size_t)(p->x1 - p->x0) * c;
+    memcpy(image, e->x, e->image * sizeof *image);
+    for (int y = p->y0; y < p->y1; y++)
+      memcpy(image + (size_t)y * row + (size_t)p->x0 * c, p->content + (size_t)(y - p->y0) * width,
+             width * sizeof *image);
+    break;
+  }
+  case PERTURB_MASK:
+    for (size_t i = 0, k = 0; i < e->image / c; i++)
+      for (size_t j = 0; j < c; j++, k++)
+        image[k] = e->x[k] * p->mask[i] + p->fill[k] * (1.0f - p->mask[i]);
+    break;
+  }
+}
+
+/* Tell the caller how far we are; false: cancelled. */
+static bool report(struct evaluator *e, const struct evaluation *what, int64_t done, struct error *err)
+{
+  if (!e->options.progress)
+    return true;
+  const double time = now(), seconds = time - e->started;
+  if (done < what->count && time - e->reported < REPORT_INTERVAL)
+    return true;
+  e->reported = time;
+  const struct predictor *predictor = e->session->predictor;
+  struct progress progress = {
+    .done = done, .total = what->count, .seconds = seconds, .stage = what->stage,
+    .remaining = done > 0 ? seconds / (double)done * (double)(what->count - done) : -1,
+  };
+  if (what->preview) {
+    what->preview(what->context, e->preview);
+    progress.map = e->preview;
+    progress.height = predictor->height;
+    progress.width = predictor->width;
+  }
+  return e->options.progress(e->options.progress_context, &progress) ||
+         error_set(err, ERROR_CANCELLED, "cancelled after %lld of %lld evaluations", (long long)done,
+                   (long long)what->count);
+}
+
+bool evaluate(struct evaluator *e, const struct evaluation *what, struct evaluated *end, struct error *err)
+{
+  const int64_t classes = e->session->predictor->classes, batch = e->session->batch;
+  int64_t count = what->count;
+  bool stop = false;
+  *end = (struct evaluated){.stopped_by = "complete"};
+  if (e->options.evals && count > e->options.evals - e->count) {
+    count = e->options.evals > e->count ? e->options.evals - e->count : 0;
+    end->stopped_by = "evals";
+  }
+  while (end->count < count && !stop) {
+    if (e->options.budget > 0 && now() - e->started >= e->options.budget) {
+      end->stopped_by = "budget";
+      break;
+    }
+    const int64_t n = count - end->count < batch ? count - end->count : batch;
+    for (int64_t i = 0; i < n; i++) {
+      struct perturbation p = {.kind = PERTURB_RECT, .content = e->content, .mask = e->mask};
+      if (!what->propose(what->context, end->count + i, &p, err))
+        return false;
+      apply(e, &p, e->images + (size_t)i * e->image);
+    }
+    float *activations = what->activations ? e->batch_activations : NULL;
+    if (!predict(e, e->images, n, e->batch_scores, activations, err))
+      return false;
+    for (int64_t i = 0; i < n; i++)
+      if (!what->result(what->context, end->count + i, e->batch_scores + i * classes,
+                        activations ? activations + (size_t)i * e->layer : NULL, &stop, err))
+        return false;
+    end->count += n;
+    if (stop)
+      end->stopped_by = "tolerance";
+    if (!report(e, what, end->count, err))
+      return false;
+  }
+  return true;
+}
