@@ -161,7 +161,7 @@ void fill_per_channel(const struct fill *fill, const double *value, float *u)
       u[i * input->channels + c] = (float)value[c];
 }
 
-bool fill_dataset_mean(const struct fill *fill, double *mean)
+bool scene_dataset_mean(const struct fill *fill, double *mean)
 {
   const struct card *card = fill->scene.card;
   const struct input *input = fill->scene.input;
@@ -180,7 +180,7 @@ bool fill_dataset_mean(const struct fill *fill, double *mean)
   return true;
 }
 
-void fill_image_mean(const struct fill *fill, double *mean)
+void scene_image_mean(const struct fill *fill, double *mean)
 {
   const struct input *input = fill->scene.input;
   const struct geometry *g = &input->geometry;

@@ -62,8 +62,8 @@ json_t *fills_json(void);
 /* For the kinds: one value per channel everywhere; the data set's mean in image units (false: the card has none); the
  * mean of this image, padding left out; the number after the colon within bounds. `mean` holds a value per channel. */
 void fill_per_channel(const struct fill *fill, const double *value, float *u);
-bool fill_dataset_mean(const struct fill *fill, double *mean);
-void fill_image_mean(const struct fill *fill, double *mean);
+bool scene_dataset_mean(const struct fill *fill, double *mean);
+void scene_image_mean(const struct fill *fill, double *mean);
 bool fill_number(const char *argument, const char *name, double least, double most, double *out, struct error *err);
 
 /* Separable Gaussian blur of [height, width, channels], reflected at the border, truncated at 4 sigma; sigma in px. */

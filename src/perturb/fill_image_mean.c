@@ -6,7 +6,7 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
   double mean[CARD_MAX_CHANNELS];
   (void)draw;
   (void)err;
-  fill_image_mean(fill, mean);
+  scene_image_mean(fill, mean);
   fill_per_channel(fill, mean, u);
   return true;
 }

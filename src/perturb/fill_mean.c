@@ -8,7 +8,7 @@ static bool open(struct fill *fill, const char *argument, struct error *err)
   (void)argument;
   (void)err;
   double mean[CARD_MAX_CHANNELS];
-  if (!fill_dataset_mean(fill, mean))
+  if (!scene_dataset_mean(fill, mean))
     fill->note = "fill-mean-missing";
   return true;
 }
@@ -18,8 +18,8 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
   double mean[CARD_MAX_CHANNELS];
   (void)draw;
   (void)err;
-  if (!fill_dataset_mean(fill, mean))
-    fill_image_mean(fill, mean);
+  if (!scene_dataset_mean(fill, mean))
+    scene_image_mean(fill, mean);
   fill_per_channel(fill, mean, u);
   return true;
 }

@@ -17,8 +17,8 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
   const int channels = input->channels;
   double mean[CARD_MAX_CHANNELS];
   (void)err;
-  if (!fill_dataset_mean(fill, mean))
-    fill_image_mean(fill, mean);
+  if (!scene_dataset_mean(fill, mean))
+    scene_image_mean(fill, mean);
   for (int64_t i = 0; i < pixels; i++)
     for (int c = 0; c < channels; c++) {
       const double sd = fill->number >= 0              ? fill->number
