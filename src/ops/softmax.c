@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax, LogSoftmax and Hardmax along one axis. Up to opset 12 the axis cuts the shape in two and everything behind
+ * it is one axis. */
+#include "ops/loop.h"
+#include "ops/op.h"
+#include "ops/output.h"
+
+#include <string.h>
+
+/* The tensor as it lies in memory: [outer, dim, inner]. */
+struct softmax {
+  int64_t outer, dim, inner;
+};
+
+static bool softmax_shape(struct node *node, struct arena *arena, struct error *err)
+{
+  const struct tensor *in = &node->in[0]->t;
+  struct softmax *s = params_new(node, arena, sizeof *s, err);
+  int axis, order[TENSOR_MAX_RANK];
+  bool flattens = node->opset < 13;
+  if (!s || !input_is(node, 0, DTYPE_F32, err) || !axis_read(node, flattens ? 1 : -1, in->shape.rank, &axis, err))
+    return false;
+  *s = (struct softmax){1, 1, 1};
+  loop_order(in, order);
+  bool behind = false;
+  for (int k = 0; k < in->shape.rank; k++) {
+    int64_t dim = in->shape.dim[order[k]];
+    if (flattens ? order[k] >= axis : order[k] == axis) {
+      s->dim *= dim;
+      behind = true;
+    } else if (behind) {
+      s->inner *= dim;
+    } else {
+      s->outer *= dim;
+    }
+  }
+  return output_like(node, 0, DTYPE_F32, err);
+}
+
+static bool prepare(const struct node *node, int64_t n, struct compute *compute, bool logarithm, struct prepared *out,
+                    struct error *err)
+{
+  const struct softmax *s = node->params;
+  if (tensor_count(&node->out[0]->t) == 0)
+    return true;
+  out->state = kernel_softmax(compute, n * s->outer, s->dim, s->inner, logarithm, err);
+  return out->state != NULL;
+}
+
+static bool softmax_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                            struct error *err)
+{
+  return prepare(node, n, compute, false, out, err);
+}
+
+static bool log_softmax_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                                struct error *err)
+{
+  return prepare(node, n, compute, true, out, err);
+}
+
+static void softmax_release(void *state)
+{
+  kernel_free(state);
+}
+
+static bool softmax_forward(const struct call *call, struct error *err)
+{
+  return !call->state || kernel_run(call->state, call->in[0], NULL, NULL, call->out[0], NULL, err);
+}
+
+/* 1 at the first of the greatest, 0 elsewhere. */
+static bool hardmax_forward(const struct call *call, struct error *err)
+{
+  const struct softmax *s = call->node->params;
+  const float *in = call->in[0];
+  float *out = call->out[0];
+  (void)err;
+  memset(out, 0, (size_t)call->n * tensor_bytes(&call->node->out[0]->t));
+  for (int64_t r = 0; s->dim > 0 && r < call->n * s->outer * s->inner; r++) {
+    int64_t at = r / s->inner * s->dim * s->inner + r % s->inner, best = at;
+    for (int64_t i = 1; i < s->dim; i++)
+      if (in[at + i * s->inner] > in[best])
+        best = at + i * s->inner;
+    out[best] = 1;
+  }
+  return true;
+}
+
+#define SOFTMAX_OP(name, first, last, want, ...)                                                                       \
+  {                                                                                                                    \
+    .type = name, .since = first, .until = last, .min_in = 1, .max_in = 1, .max_out = 1, .layout = want,               \
+    .shape = softmax_shape, __VA_ARGS__                                                                                \
+  }
+
+OP_TABLE(softmax) = {
+  SOFTMAX_OP("Softmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
+             .forward = softmax_forward),
+  SOFTMAX_OP("Softmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
+             .forward = softmax_forward),
+  SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .prepare = log_softmax_prepare,
+             .release = softmax_release, .forward = softmax_forward),
+  SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = log_softmax_prepare,
+             .release = softmax_release, .forward = softmax_forward),
+  SOFTMAX_OP("Hardmax", 1, 12, OP_PLAIN, .forward = hardmax_forward),
+  SOFTMAX_OP("Hardmax", 13, 0, OP_ANY, .forward = hardmax_forward),
+  {.type = NULL},
+};
