@@ -206,7 +206,8 @@ typedef struct penumbra_phantom_request {
   int bits;             /* 8, 12 or 16; 0: 16 */
 } penumbra_phantom_request;
 
-/* A synthetic chest radiograph into folder `dir`: image.png, mask_FINDING.png, truth.json; whole or not at all.
+/* A synthetic chest radiograph into folder `dir`: phantom.png, truth.json, lungs.png and, for every finding, its
+ * mask_FINDING.png and the twin_FINDING.png without it; whole or not at all.
  * Not for clinical use. */
 PENUMBRA_API bool penumbra_phantom(const penumbra_phantom_request *request, const char *dir, unsigned flags,
                                    penumbra_error *err);

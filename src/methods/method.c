@@ -2,6 +2,7 @@
 #include "methods/method.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -28,12 +29,49 @@ const struct method *method_find(const char *name)
   return NULL;
 }
 
+const struct method *method_require(const char *name, struct error *err)
+{
+  const struct method *method = method_find(name);
+  if (method)
+    return method;
+  struct str names;
+  str_init(&names, 180);
+  for (int i = 0; method_at(i); i++)
+    str_printf(&names, "%s%s", i ? ", " : "", method_at(i)->name);
+  error_set(err, ERROR_USAGE, "method: '%.40s' is none of %s", name, names.text ? names.text : "");
+  str_free(&names);
+  return NULL;
+}
+
 json_t *method_json(const struct method *method)
 {
   return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", method->name, "title", method->title, "summary",
                    method->summary, "paper", method->paper, "needs",
                    method->needs == NEEDS_GRADIENT ? "gradient" : "predict", "parameters",
                    params_describe(method->params));
+}
+
+/* A label, or a class number. */
+static bool find_target(const struct explain *explain, int64_t *index, struct error *err)
+{
+  const char *text = explain->target;
+  const int64_t classes = explain->predictor->classes;
+  int64_t number, nearest = 0;
+  for (int64_t k = 0; k < classes; k++) {
+    if (strcmp(explain->labels[k], text) == 0) {
+      *index = k;
+      return true;
+    }
+    if (str_distance(explain->labels[k], text) < str_distance(explain->labels[nearest], text))
+      nearest = k;
+  }
+  if (str_integer(text, &number)) {
+    *index = number;
+    return (number >= 0 && number < classes) ||
+           error_set(err, ERROR_USAGE, "target: class %s is outside 0..%lld (bad-target)", text, (long long)classes - 1);
+  }
+  return error_set(err, ERROR_USAGE, "target: '%.60s' is none of the %lld labels; the nearest is '%.60s' (bad-target)",
+                   text, (long long)classes, explain->labels[nearest]);
 }
 
 bool explain_targets(const struct explain *explain, const float *scores, int64_t *targets, int64_t *count,
@@ -57,7 +95,7 @@ bool explain_targets(const struct explain *explain, const float *scores, int64_t
     return true;
   }
   *count = 1;
-  if (strcmp(explain->target, "top") != 0 && !explain->resolve_target(explain, explain->target, &out->target, err))
+  if (strcmp(explain->target, "top") != 0 && !find_target(explain, &out->target, err))
     return false;
   targets[0] = out->target;
   return true;

@@ -23,8 +23,8 @@ struct explain {
   uint64_t seed;
   struct evaluate_options evaluate; /* session options included; the method sets evaluate.session.layer */
   const char *target;          /* label, number, "top" or "all" */
-  bool (*resolve_target)(const struct explain *explain, const char *text, int64_t *index, struct error *err);
-  double (*threshold)(const struct explain *explain, int64_t index);
+  const char *const *labels;   /* [classes] */
+  const double *thresholds;    /* [classes] probabilities above which a label counts as present */
 };
 
 enum method_needs { NEEDS_PREDICT, NEEDS_GRADIENT };
@@ -41,8 +41,9 @@ struct method {
   bool (*run)(const struct explain *explain, const void *options, struct explanation *out, struct error *err);
 };
 
-/* NULL for an unknown name. */
+/* NULL for an unknown name; method_require says which there are. */
 const struct method *method_find(const char *name);
+const struct method *method_require(const char *name, struct error *err);
 const struct method *method_at(int i); /* NULL past the last */
 json_t *method_json(const struct method *method);
 

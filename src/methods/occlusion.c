@@ -389,7 +389,7 @@ static bool class_maps(const struct occlusion *o, struct error *err)
     prob[i] = scores[top];
     best[i] = (int32_t)top;
     if (o->classes == 1) {
-      const double t = explain->threshold(explain, 0);
+      const double t = explain->thresholds[0];
       const double bound = explain->evaluate.session.score == SCORE_LOGIT ? log(t / (1 - t)) : t;
       best[i] = (double)scores[0] >= bound ? 0 : -1;
     }
@@ -411,6 +411,32 @@ static bool class_maps(const struct occlusion *o, struct error *err)
   return true;
 }
 
+/* Which classes win somewhere, most positions first, for result.json and captions. */
+static bool classes_seen(const struct occlusion *o, struct error *err)
+{
+  enum { SHOWN = 10 };
+  const int32_t *best = explanation_find(o->out, "occlusion_class")->data;
+  const int64_t cells = (int64_t)o->y.count * o->x.count;
+  int64_t *count = mem_zero((size_t)o->classes, sizeof *count);
+  json_t *list = count ? json_array() : NULL;
+  for (int64_t i = 0; list && i < cells; i++)
+    if (best[i] >= 0)
+      count[best[i]]++;
+  for (int shown = 0; list && shown < SHOWN; shown++) {
+    int64_t most = 0;
+    for (int64_t k = 1; k < o->classes; k++)
+      most = count[k] > count[most] ? k : most;
+    if (count[most] == 0)
+      break;
+    json_array_append_new(list, json_pack("{s:I, s:s, s:I}", "index", (json_int_t)most, "label",
+                                          o->explain->labels[most], "positions", (json_int_t)count[most]));
+    count[most] = 0;
+  }
+  mem_free(count);
+  return list ? json_object_set_new(o->out->details, "classes_under_occlusion", list) == 0
+              : error_memory(err, "class counts");
+}
+
 /* Which labels of a multi-label model cross their threshold at a position: 1 rises above it, -1 falls below. */
 static bool crossing_map(const struct occlusion *o, struct error *err)
 {
@@ -425,7 +451,7 @@ static bool crossing_map(const struct occlusion *o, struct error *err)
   const float *base = evaluator_scores(o->evaluator);
   for (int64_t i = 0; i < dims[0] * dims[1]; i++)
     for (int64_t k = 0; k < o->classes && o->seen[i]; k++) {
-      const double t = explain->threshold(explain, k);
+      const double t = explain->thresholds[k];
       const bool before = (double)base[k] >= t, after = (double)o->grid[i * o->classes + k] >= t;
       crossing[i * o->classes + k] = after - before;
     }
@@ -593,7 +619,7 @@ static bool occlude(struct occlusion *o, struct error *err)
   for (int64_t i = 0; i < cells; i++)
     if (!o->seen[i])
       memcpy(o->grid + i * o->classes, evaluator_scores(o->evaluator), (size_t)o->classes * sizeof *o->grid);
-  if (!drop_maps(o, err) || !class_maps(o, err) || !crossing_map(o, err))
+  if (!drop_maps(o, err) || !class_maps(o, err) || !classes_seen(o, err) || !crossing_map(o, err))
     return false;
   report(o, &end);
   return true;

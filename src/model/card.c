@@ -729,3 +729,14 @@ bool card_set(struct card *card, const char *key, const char *value, struct erro
     err->code = ERROR_USAGE;
   return ok;
 }
+
+bool card_set_text(struct card *card, const char *text, struct error *err)
+{
+  char key[64];
+  const char *equals = strchr(text, '=');
+  if (!equals || (size_t)(equals - text) >= sizeof key)
+    return error_set(err, ERROR_USAGE, "model setting '%.60s' is not KEY=VALUE", text);
+  memcpy(key, text, (size_t)(equals - text));
+  key[equals - text] = '\0';
+  return card_set(card, key, equals + 1, err);
+}

@@ -79,6 +79,8 @@ bool card_read_huggingface(struct card *card, const char *preprocessor_path, con
 /* One option of the command line ("activation=sigmoid", "labels=FILE", "mean=0.485,0.456,0.406", "size=224x224", …):
  * every field of the card has one, named by the last part of its key. Overrides what the file said. */
 bool card_set(struct card *card, const char *key, const char *value, struct error *err);
+/* The same of one text "key=value". */
+bool card_set_text(struct card *card, const char *text, struct error *err);
 /* The NULL-terminated option names card_set knows, each with a one-line summary. */
 struct card_option { const char *name, *summary; };
 extern const struct card_option card_options[];

@@ -253,56 +253,6 @@ struct value *model_layer(const struct model *model, const char *name, struct er
   return NULL;
 }
 
-/* ---- classes --------------------------------------------------------------------------------------------------- */
-
-const char *model_label(const struct model *model, int64_t index, char *buffer, size_t size)
-{
-  if (model->card.has_complement && index == model->outputs)
-    return model->card.complement;
-  if (model->card.labels && index < model->card.label_count)
-    return model->card.labels[index];
-  (void)snprintf(buffer, size, "%lld", (long long)index);
-  return buffer;
-}
-
-bool model_target(const struct model *model, const char *text, int64_t *index, struct error *err)
-{
-  const int64_t classes = model->predictor.classes;
-  char buffer[32];
-  for (int64_t i = 0; i < classes; i++)
-    if (strcmp(model_label(model, i, buffer, sizeof buffer), text) == 0) {
-      *index = i;
-      return true;
-    }
-  int64_t number;
-  if (str_integer(text, &number)) {
-    if (number < 0 || number >= classes)
-      return error_set(err, ERROR_USAGE, "target: class %s is outside 0..%lld", text, (long long)classes - 1);
-    *index = number;
-    return true;
-  }
-  const char *near = NULL;
-  int best = 0;
-  for (int64_t i = 0; i < model->card.label_count; i++) {
-    const int d = str_distance(model->card.labels[i], text);
-    if (!near || d < best) {
-      near = model->card.labels[i];
-      best = d;
-    }
-  }
-  return near ? error_set(err, ERROR_USAGE, "target: '%.60s' is none of the %lld labels; the nearest is '%.60s'", text,
-                          (long long)model->card.label_count, near)
-              : error_set(err, ERROR_USAGE, "target: '%.60s' is no class number 0..%lld, and the card has no labels",
-                          text, (long long)classes - 1);
-}
-
-double model_threshold(const struct model *model, int64_t index)
-{
-  if (model->card.has_complement && index == model->outputs)
-    return 1 - model_threshold(model, 0);
-  return model->card.thresholds && index < model->card.threshold_count ? model->card.thresholds[index] : 0.5;
-}
-
 /* ---- open ------------------------------------------------------------------------------------------------------ */
 
 static bool read_card(struct model *model, const char *path, const struct model_options *options, struct error *err)
@@ -316,16 +266,9 @@ static bool read_card(struct model *model, const char *path, const struct model_
   } else if (!card_find(&model->card, path, &model->card_found, err)) {
     return false;
   }
-  for (const char *const *s = options->settings; s && *s; s++) {
-    char key[64];
-    const char *equals = strchr(*s, '=');
-    if (!equals || (size_t)(equals - *s) >= sizeof key)
-      return error_set(err, ERROR_USAGE, "model setting '%.60s' is not KEY=VALUE", *s);
-    memcpy(key, *s, (size_t)(equals - *s));
-    key[equals - *s] = '\0';
-    if (!card_set(&model->card, key, equals + 1, err))
+  for (const char *const *s = options->settings; s && *s; s++)
+    if (!card_set_text(&model->card, *s, err))
       return false;
-  }
   return true;
 }
 
@@ -405,4 +348,42 @@ json_t *model_json(const struct model *model)
                    activation_name(model->ends_in), "activation", activation_name(model->activation), "default_layer",
                    model->default_layer, "card_found", model->card_found, "macs", (json_int_t)macs, "card",
                    card_json(&model->card), "layers", layers);
+}
+
+json_t *model_draft_card(const char *path, struct error *err)
+{
+  enum { GUESSED_SIDE = 224 }; /* px, where the graph leaves the image's size open */
+  struct model *model = mem_zero(1, sizeof *model);
+  json_t *draft = NULL, *notes = NULL, *both = NULL;
+  if (!model) {
+    error_memory(err, "a model");
+    return NULL;
+  }
+  bool ok = onnx_load(path, NULL, &model->onnx, err) && card_init(&model->card, err);
+  if (ok) {
+    struct graph *graph = model->onnx.graph;
+    struct card_graph seen = {.activation = ACTIVATION_NONE};
+    if (graph->n_inputs == 1 && graph->inputs[0]->t.shape.rank == 4) {
+      const struct shape *s = &graph->inputs[0]->t.shape;
+      const bool last = channels_last(s, 0);
+      seen.channels = s->dim[last ? 3 : 1];
+      seen.height = s->dim[last ? 1 : 2];
+      seen.width = s->dim[last ? 2 : 3];
+    }
+    if (graph->n_outputs > 1)
+      seen.output_name = graph->outputs[0]->name;
+    model->card.channels = seen.channels > 0 ? CHANNELS_UNSET : CHANNELS_RGB;
+    model->card.height = seen.height > 0 ? 0 : GUESSED_SIDE;
+    model->card.width = seen.width > 0 ? 0 : GUESSED_SIDE;
+    graph->n_outputs = graph->n_outputs > 1 ? 1 : graph->n_outputs;
+    ok = (settle_input(model, err) && settle_output(model, err) && graph_build(graph, err) &&
+          settle_activation(model, err)) || error_prefix(err, "%s", path);
+    seen.classes = model->outputs;
+    seen.activation = model->ends_in;
+    ok = ok && card_draft(&seen, &draft, &notes, err);
+  }
+  if (ok && !(both = json_pack("{s:o, s:o}", "card", draft, "notes", notes)))
+    error_memory(err, "a card");
+  model_close(model);
+  return both;
 }

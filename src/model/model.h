@@ -34,14 +34,11 @@ struct model {
 struct model *model_open(const char *path, const struct model_options *options, struct error *err);
 void model_close(struct model *model);
 
-/* Label of a class, or its number as text in `buffer`. */
-const char *model_label(const struct model *model, int64_t index, char *buffer, size_t size);
-/* "top" is not handled here: a label (exact), or an index. */
-bool model_target(const struct model *model, const char *text, int64_t *index, struct error *err);
-double model_threshold(const struct model *model, int64_t index);
-
 /* The value a user means by a layer's name; an error offers the nearest names. `name` "" is the default layer. */
 struct value *model_layer(const struct model *model, const char *name, struct error *err);
+
+/* {"card", "notes"}: a card to begin with, from the graph alone. */
+json_t *model_draft_card(const char *path, struct error *err);
 
 /* What `inspect` prints. */
 json_t *model_json(const struct model *model);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is behind the public header's opaque types. */
+#ifndef PENUMBRA_API_OBJECT_H
+#define PENUMBRA_API_OBJECT_H
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "image/image.h"
+#include "methods/explanation.h"
+#include "methods/method.h"
+#include "model/callback_model.h"
+#include "model/model.h"
+#include "model/preprocess.h"
+#include "penumbra.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct penumbra_model {
+  struct arena *arena;
+  struct model *onnx;              /* NULL for a classifier of the caller's own */
+  struct callback_model callback;  /* used where onnx is NULL */
+  penumbra_predictor user;
+  struct card own_card;            /* of a callback; an ONNX model has its own */
+  const struct predictor *predictor;
+  const struct card *card;
+  const char **labels;             /* [classes] */
+  double *thresholds;              /* [classes] */
+  const char *notes;
+  pthread_mutex_t lock;            /* guards sha256 */
+  char sha256[65];                 /* of the file, once somebody asked; "" before, and for a callback */
+};
+
+struct penumbra_image {
+  atomic_int references; /* the caller's, and one of every explanation made of it */
+  struct image image;
+  char *name;
+  char sha256[65];       /* of the file, or of the pixels */
+};
+
+struct penumbra_explanation {
+  struct explanation e;
+  struct penumbra_image *image;
+  const char *method;
+  char *label;           /* of the target */
+  json_t *result;        /* result.json */
+};
+
+/* Hand an error to the caller, who may not want it. Returns false. */
+bool api_error(penumbra_error *to, const struct error *from);
+/* JSON as a text the caller owns; the reference is consumed. */
+char *api_text(json_t *json, penumbra_error *err);
+
+struct penumbra_image *image_reference(const struct penumbra_image *image);
+const char *model_sha256(const struct penumbra_model *model);
+
+/* Pictures of an explanation into a folder being written: overlay.png and what its arrays allow. */
+bool figures_write(const struct penumbra_explanation *explanation, const struct output *out, struct error *err);
+
+#endif
