@@ -5,7 +5,7 @@ BUILD ?= build
 MESON_FLAGS ?=
 CLANG = CC=clang CXX=clang++
 
-.PHONY: all packages check-packages test check asan tidy cppcheck format install clean
+.PHONY: all packages check-packages test check asan fuzz tidy cppcheck format install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -33,6 +33,17 @@ test: $(BUILD)/build.ninja
 asan: build-asan/build.ninja
 	@tests/run.py build-asan
 
+# Every fuzz target for T seconds with libFuzzer, from the seeds in the tree and what former runs have found.
+T ?= 60
+
+build-fuzz/build.ninja: | check-packages
+	$(CLANG) meson setup build-fuzz -Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link -Db_sanitize=address,undefined \
+	  -Db_lundef=false -Doptimization=1 $(MESON_FLAGS)
+
+fuzz: build-fuzz/build.ninja
+	ninja -C build-fuzz $(patsubst tests/fuzz/fuzz_%.c,tests/fuzz-%,$(wildcard tests/fuzz/fuzz_*.c))
+	@tests/fuzz/run.sh build-fuzz $(T)
+
 # All that the continuous integration runs.
 check:
 	@.ci/run
@@ -52,4 +63,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-clang
+	rm -rf $(BUILD) build-asan build-clang build-fuzz
