@@ -119,15 +119,6 @@ static void draw_middle(struct chest *c, uint64_t seed)
       h->lobe[i][k] = stream_uniform(&s, -0.022, 0.022);
 }
 
-void chest_draw(struct chest *c, uint64_t seed, int size)
-{
-  *c = (struct chest){0};
-  draw_pose(c, seed, size);
-  draw_body(c, seed);
-  draw_lungs(c, seed);
-  draw_middle(c, seed);
-}
-
 double chest_half_width(const struct chest *c, double y)
 {
   double t = (y - c->cage_top) / (c->cage_bottom - c->cage_top);
@@ -176,32 +167,64 @@ double chest_arm(const struct chest *c, double y)
   return chest_half_width(c, c->axilla_y) + c->wall + 62 + away;
 }
 
-static double body_thickness(const struct chest *c, double x, double y, double cage, double depth)
+static double flank_width(const struct chest *c, double y)
+{
+  /* Towards the armpit the muscles of back and breast stand out from the ribs. */
+  double flank = y < c->axilla_y + 60 ? (c->axilla_y + 60 - y) / 100 : 0;
+  return chest_half_width(c, y < c->axilla_y ? c->axilla_y : y) + c->wall + 26 * flank * flank;
+}
+
+static void level_fill(const struct chest *c, double y, struct level *v)
+{
+  v->cage = chest_half_width(c, y);
+  v->flank = flank_width(c, y);
+  v->depth = half_depth(c, y);
+  for (int side = 0; side < 2; side++)
+    v->middle[side] = middle_width(c, side, y);
+  v->neck = c->neck * (1 + 0.15 * exact_step(-190, -150, y));
+  v->neck_depth = 112 * exact_step(-80, -150, y);
+  v->shoulder = 108 * exact_step(c->axilla_y + 50, c->axilla_y - 40, y);
+  v->arm = chest_arm(c, y);
+  v->belly = 1 + 0.05 * exact_step(c->dome[RIGHT].y - 10, c->dome[LEFT].y + 50, y);
+}
+
+static void level_find(const struct chest *c, double y, struct level *v)
+{
+  double t = exact_clamp(y - LEVEL_TOP, 0, LEVELS - 0.001);
+  int i = (int)t;
+  t -= i;
+  const struct level *a = &c->level[i], *b = a + 1;
+  v->cage = a->cage + (b->cage - a->cage) * t;
+  v->flank = a->flank + (b->flank - a->flank) * t;
+  v->depth = a->depth + (b->depth - a->depth) * t;
+  v->middle[0] = a->middle[0] + (b->middle[0] - a->middle[0]) * t;
+  v->middle[1] = a->middle[1] + (b->middle[1] - a->middle[1]) * t;
+  v->neck = a->neck + (b->neck - a->neck) * t;
+  v->neck_depth = a->neck_depth + (b->neck_depth - a->neck_depth) * t;
+  v->shoulder = a->shoulder + (b->shoulder - a->shoulder) * t;
+  v->arm = a->arm + (b->arm - a->arm) * t;
+  v->belly = a->belly + (b->belly - a->belly) * t;
+}
+
+static double body_thickness(const struct chest *c, double x, double y, const struct level *v)
 {
   double ax = fabs(x);
-  /* Trunk. Towards the armpit the muscles of back and breast stand out from the ribs. */
-  double flank = y < c->axilla_y + 60 ? (c->axilla_y + 60 - y) / 100 : 0;
-  double half = chest_half_width(c, y < c->axilla_y ? c->axilla_y : y) + c->wall + 26 * flank * flank;
-  double u = ax / half, u2 = u * u;
+  double u = ax / v->flank, u2 = u * u;
   double wide = u >= 1 ? 0 : sqrt(sqrt(1 - u2 * u2));
-  double reach = (ax - cage) / (half - cage + 1);
-  double trunk = 2 * (depth + c->wall_depth) * wide * (reach > 0 ? 1 - 0.32 * reach * reach : 1);
-  /* Neck. */
-  double n = x / (c->neck * (1 + 0.15 * exact_step(-190, -150, y)));
-  double neck = 112 * round_edge(n * n) * exact_step(-80, -150, y);
+  double reach = (ax - v->cage) / (v->flank - v->cage + 1);
+  double trunk = 2 * (v->depth + c->wall_depth) * wide * (reach > 0 ? 1 - 0.32 * reach * reach : 1);
+  double n = x / v->neck;
+  double neck = v->neck_depth * round_edge(n * n);
   /* Shoulders: a slope from the neck outwards, thick below its upper edge. */
   double slope = exact_clamp((ax - c->neck * 0.8) / 110, 0, 1.4);
   double top = c->shoulder_y + 8 + c->shoulder_drop * slope * (0.35 + 0.65 * slope);
   double below = (y - top) / 70;
   double cover = below <= 0 ? 0 : below < 1 ? sqrt(1 - (1 - below) * (1 - below)) : 1;
-  double shoulder = 108 * cover * exact_step(c->axilla_y + 50, c->axilla_y - 40, y);
-  trunk *= exact_step(-0.1, 0.5, below);
+  trunk *= exact_step(-0.1, 0.5, below) * v->belly;
   /* Arms: cylinders at the sides, parting from the trunk below the armpit. */
-  double a = (ax - chest_arm(c, y)) / 47;
+  double a = (ax - v->arm) / 47;
   double arm = 94 * round_edge(a * a) * (below <= 0 ? 0 : below < 1 ? sqrt(below) : 1);
-  trunk *= 1 + 0.05 * exact_step(c->dome[RIGHT].y - 10, c->dome[LEFT].y + 50, y);
-  double sum = exact_union(exact_union(trunk, neck), exact_union(shoulder, arm));
-  /* Breasts. */
+  double sum = exact_union4(trunk, neck, v->shoulder * cover, arm);
   if (c->breast > 0) {
     double bx = (ax - c->breast_x) / c->breast_radius[0], by = (y - c->breast_y) / c->breast_radius[1];
     double r = bx * bx + by * by * (by > 0 ? 1.35 : 0.55);
@@ -244,8 +267,10 @@ static double spine_bone(const struct chest *c, double x, double y)
 
 void chest_pass(const struct chest *c, double x, double y, struct passage *p)
 {
-  double cage = chest_half_width(c, y), depth = half_depth(c, y);
-  p->tissue = body_thickness(c, x, y, cage, depth);
+  struct level level;
+  level_find(c, y, &level);
+  double cage = level.cage, depth = level.depth;
+  p->tissue = body_thickness(c, x, y, &level);
   double band = x * x / (44 * 44);
   p->bone = spine_bone(c, x, y) + (band < 1 ? 0.26 * (1 - band) * (1 - band) : 0);
   p->room = p->filled = 0;
@@ -265,7 +290,7 @@ void chest_pass(const struct chest *c, double x, double y, struct passage *p)
     return;
   double cap = summit < 26 ? sqrt(1 - (1 - summit / 26) * (1 - summit / 26)) : 1;
 
-  double m = ax / middle_width(c, side, y);
+  double m = ax / level.middle[side];
   double block = 2 * depth * round_edge(m * m * m * m);
   double kx = (x - c->knob_x) / c->knob_radius, ky = (y - c->knob_y) / (c->knob_radius * (y < c->knob_y ? 1.0 : 1.6));
   block = exact_union(block, 150 * round_edge(kx * kx + ky * ky));
@@ -281,6 +306,17 @@ void chest_pass(const struct chest *c, double x, double y, struct passage *p)
   p->room = inside * cap;
   p->filled = exact_union(block, belly);
   p->field = m > 1 && under < 0 && p->room - p->filled > 12;
+}
+
+void chest_draw(struct chest *c, uint64_t seed, int size)
+{
+  *c = (struct chest){0};
+  draw_pose(c, seed, size);
+  draw_body(c, seed);
+  draw_lungs(c, seed);
+  draw_middle(c, seed);
+  for (int i = 0; i <= LEVELS; i++)
+    level_fill(c, LEVEL_TOP + i, &c->level[i]);
 }
 
 struct heart chest_heart(const struct chest *c, double ratio)

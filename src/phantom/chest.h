@@ -41,8 +41,19 @@ struct vertebra {
 };
 enum { VERTEBRAE = 17 }; /* twelve thoracic ones, and parts of the neck and the loins at the ends of the field */
 
+/* What depends on the height alone, tabulated: every pixel asks for it. */
+enum { LEVELS = 640 };
+#define LEVEL_TOP -320.0 /* mm; one entry per mm from here down */
+struct level {
+  double cage, flank;                            /* half width of the rib cage, and of the trunk */
+  double depth;                                  /* half depth of the rib cage */
+  double middle[2];                              /* half widths of the mediastinum */
+  double neck, neck_depth, shoulder, arm, belly; /* half width; mm; mm; middle of the arm; factor on the trunk */
+};
+
 struct chest {
   struct pose pose;
+  struct level level[LEVELS + 1];
 
   /* Rib cage: half width and half depth as functions of the height. */
   double cage_top, cage_bottom, cage_width, cage_depth;

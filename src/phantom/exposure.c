@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "phantom/scene.h"
 
+enum { TONES = 2048 }; /* steps of the tabulated gamma curve */
 enum { COARSE = 100 }; /* cells per side of the grid that scatter is worked out on */
 
 #define SCATTER_MM 30.0
@@ -168,7 +169,7 @@ struct render {
   struct lesion *const *lesion;
   const bool *active;
   float *signal, *soft;
-  const float *weight;
+  const float *weight, *tone;
   int reach, top;
   uint16_t *code;
 };
@@ -248,7 +249,9 @@ static void finish_rows(void *context, int64_t begin, int64_t end)
       double normal = ((double)total - 262140.0) * (1.0 / 53509.75);
       signal += sqrt(quanta * signal + floor2) * normal;
       double v = (-exact_log(signal > 1e-5 ? signal : 1e-5) - TONE_LOW) / (TONE_HIGH - TONE_LOW);
-      v = exact_pow(exact_clamp(v, 0, 1), e->gamma);
+      double place = exact_clamp(v, 0, 1) * (TONES - 1e-9);
+      const float *tone = r->tone + (int)place;
+      v = (double)tone[0] + (double)(tone[1] - tone[0]) * (place - (int)place);
       double left = (x + 0.5) * mm, up = ((double)y + 0.5) * mm;
       if (left < e->shutter[0] || up < e->shutter[1] || 400 - left < e->shutter[2] || 400 - up < e->shutter[3])
         v = 0;
@@ -274,6 +277,10 @@ bool exposure_render(const struct scene *s, struct lesion *const *lesion, const 
   for (int k = 0; k <= r.reach; k++)
     weight[k] = (float)((double)weight[k] / sum);
   r.weight = weight;
+  float tone[TONES + 1];
+  for (int k = 0; k <= TONES; k++)
+    tone[k] = (float)exact_pow((double)k / TONES, s->exposure.gamma);
+  r.tone = tone;
   r.signal = mem_alloc(count * sizeof(float));
   r.soft = mem_alloc(count * sizeof(float));
   bool ok = r.signal && r.soft;

@@ -82,7 +82,7 @@ static bool draw(const struct scene *s, uint32_t element, struct lesion *l, stru
     mem_free(tube);
     return false;
   }
-  double area = 0, mm = c->pose.mm / c->pose.scale, edge = 5.5 / p.a;
+  double area = 0, mm = c->pose.mm / c->pose.scale, edge = 4.5 / p.a;
   for (int row = 0; row < s->n; row++)
     for (int column = 0; column < s->n; column++) {
       size_t i = (size_t)row * (size_t)s->n + (size_t)column;
@@ -97,7 +97,7 @@ static bool draw(const struct scene *s, uint32_t element, struct lesion *l, stru
       if (d2 > 4)
         continue;
       double f = sqrt(d2) + p.rough * (0.75 * texture_at(&p.border[0], x, y) + 0.30 * texture_at(&p.border[1], x, y));
-      double w = (1 - exact_step(1 - edge, 1 + edge, f)) * exact_clamp(((double)s->lung[i] - 25) / 40, 0, 1);
+      double w = (1 - exact_step(1 - edge, 1 + edge, f)) * scene_room(s, i);
       if (w <= 0)
         continue;
       double patchy = 1 + 0.16 * texture_at(&c->haze[1], x, y) + 0.10 * texture_at(&c->haze[0], x, y);
@@ -108,6 +108,11 @@ static bool draw(const struct scene *s, uint32_t element, struct lesion *l, stru
         area += mm * mm;
       }
     }
+  if (!lesion_trim(s, weight, l, err)) {
+    mem_free(weight);
+    mem_free(tube);
+    return false;
+  }
   double added = lesion_contrast(s, SCENE_AIRY, weight, index, 0.14, 0.9, l);
   for (size_t i = 0; i < count; i++)
     l->delta[i] = (float)added * weight[i];

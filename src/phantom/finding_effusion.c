@@ -24,8 +24,8 @@ static bool draw(const struct scene *s, uint32_t element, struct lesion *l, stru
   for (int row = 0; row < s->n; row++)
     for (int column = 0; column < s->n; column++) {
       size_t i = (size_t)row * (size_t)s->n + (size_t)column;
-      double lung = s->lung[i];
-      if (lung <= 0)
+      double room = scene_room(s, i);
+      if (room <= 0)
         continue;
       double x, y;
       pose_to_patient(&c->pose, column, row, &x, &y);
@@ -38,7 +38,7 @@ static bool draw(const struct scene *s, uint32_t element, struct lesion *l, stru
       double wall = chest_half_width(c, angle - depth[side] / 2);
       double out = fabs(x) / wall, m = exact_clamp((out - 0.15) / 0.85, 0, 1);
       double surface = angle - depth[side] * (1 - rise[side] * (1 - m * m * m * m));
-      double w = exact_step(-3, 9, y - surface) * exact_clamp(lung / 60, 0, 1);
+      double w = exact_step(-1, 3, y - surface) * room;
       if (w <= 0)
         continue;
       weight[i] = (float)w;
@@ -48,6 +48,10 @@ static bool draw(const struct scene *s, uint32_t element, struct lesion *l, stru
         area += mm * mm;
       }
     }
+  if (!lesion_trim(s, weight, l, err)) {
+    mem_free(weight);
+    return false;
+  }
   double added = lesion_contrast(s, SCENE_THORAX, weight, index, 0.5, 1.0, l);
   for (size_t i = 0; i < count; i++)
     l->delta[i] = (float)added * weight[i];

@@ -87,6 +87,12 @@ void scene_free(struct scene *s)
   mem_free(s->region);
 }
 
+double scene_room(const struct scene *s, size_t i)
+{
+  double lung = s->lung[i], open = s->open[i];
+  return lung > 0 ? exact_step(5, 19, lung) * exact_step(0.5, 0.7, lung / open) : 0;
+}
+
 struct lesion *lesion_new(int n, struct error *err)
 {
   size_t count = (size_t)n * (size_t)n;
@@ -119,6 +125,39 @@ void lesion_note(struct lesion *l, const char *name, const char *unit, double va
 {
   if (l->truth_count < PHANTOM_MAX_TRUTH)
     l->truth[l->truth_count++] = (struct phantom_truth){name, unit, value};
+}
+
+bool lesion_trim(const struct scene *s, float *weight, struct lesion *l, struct error *err)
+{
+  int n = s->n, reach = (int)(7 / s->chest.pose.mm);
+  unsigned char *wide = mem_zero((size_t)n * (size_t)n, 1); /* the mask, widened along its rows */
+  if (!wide)
+    return error_memory(err, "a finding of the phantom");
+  for (int y = 0; y < n; y++) {
+    int last = -n; /* the last mask pixel seen from this side */
+    for (int x = 0; x < n; x++) {
+      last = l->mask[(int64_t)y * n + x] ? x : last;
+      wide[(int64_t)y * n + x] = x - last <= reach;
+    }
+    last = 2 * n;
+    for (int x = n - 1; x >= 0; x--) {
+      last = l->mask[(int64_t)y * n + x] ? x : last;
+      wide[(int64_t)y * n + x] |= last - x <= reach;
+    }
+  }
+  for (int x = 0; x < n; x++) {
+    int above = -n, below = -1; /* rows of the nearest widened pixels */
+    for (int y = 0; y < n; y++) {
+      above = wide[(int64_t)y * n + x] ? y : above;
+      if (below < y)
+        for (below = y; below < n && !wide[(int64_t)below * n + x]; below++)
+          ;
+      if (y - above > reach && (below == n || below - y > reach))
+        weight[(int64_t)y * n + x] = l->veil[(int64_t)y * n + x] = 0;
+    }
+  }
+  mem_free(wide);
+  return true;
 }
 
 double lesion_contrast(const struct scene *s, int surroundings, const float *weight, double index, double lo, double hi,

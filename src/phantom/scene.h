@@ -52,9 +52,17 @@ struct lesion {
   struct phantom_truth truth[PHANTOM_MAX_TRUTH];
   int truth_count;
 };
+/* How much of a fluid's full weight the air on the ray of pixel i has room for, 0..1; nothing where the heart takes
+ * most of it. */
+double scene_room(const struct scene *s, size_t i);
+
 struct lesion *lesion_new(int n, struct error *err);
 void lesion_free(struct lesion *l);
 void lesion_note(struct lesion *l, const char *name, const char *unit, double value);
+
+/* Drop what is left of the weight, and of the veil, more than 7 mm beside or below the mask: thin remains of a soft
+ * edge where it runs along another border. */
+bool lesion_trim(const struct scene *s, float *weight, struct lesion *l, struct error *err);
 
 /* How much a finding stands out: the change of the log signal, over the SD of the log signal in the healthy
  * surroundings, a SCENE_ region, times the root of the finding's area in pixels of a 224 px grid. For an
