@@ -226,18 +226,21 @@ static bool eye_shape(struct node *node, struct arena *arena, struct error *err)
 static bool eye_forward(const struct call *call, struct error *err)
 {
   const struct tensor *t = &call->node->out[0]->t;
-  int64_t k, rows = t->shape.dim[0], columns = t->shape.dim[1];
+  const int64_t rows = t->shape.dim[0], columns = t->shape.dim[1];
+  int64_t k;
   if (!node_int(call->node, "k", 0, &k, err))
     return false;
-  memset(call->out[0], 0, tensor_bytes(t));
-  for (int64_t r = 0; r < rows; r++) {
-    if (k < -rows || k > columns || r + k < 0 || r + k >= columns)
-      continue;
-    if (t->dtype == DTYPE_F32)
-      ((float *)call->out[0])[r * columns + r + k] = 1;
-    else
-      ((int64_t *)call->out[0])[r * columns + r + k] = 1;
-  }
+  memset(call->out[0], 0, (size_t)call->n * tensor_bytes(t));
+  for (int64_t s = 0; s < call->n; s++)
+    for (int64_t r = 0; r < rows && k > -rows && k < columns; r++) {
+      const int64_t at = (s * rows + r) * columns + r + k;
+      if (r + k < 0 || r + k >= columns)
+        continue;
+      if (t->dtype == DTYPE_F32)
+        ((float *)call->out[0])[at] = 1;
+      else
+        ((int64_t *)call->out[0])[at] = 1;
+    }
   return true;
 }
 

@@ -43,8 +43,10 @@ static bool prepare(const struct node *node, int64_t n, struct compute *compute,
   const struct softmax *s = node->params;
   if (tensor_count(&node->out[0]->t) == 0)
     return true;
-  out->state = kernel_softmax(compute, n * s->outer, s->dim, s->inner, logarithm, err);
-  return out->state != NULL;
+  struct kernel *kernel = kernel_softmax(compute, n * s->outer, s->dim, s->inner, logarithm, err);
+  out->state = kernel;
+  out->scratch = kernel ? kernel_scratch(kernel) : 0;
+  return kernel != NULL;
 }
 
 static bool softmax_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
@@ -66,7 +68,7 @@ static void softmax_release(void *state)
 
 static bool softmax_forward(const struct call *call, struct error *err)
 {
-  return !call->state || kernel_run(call->state, call->in[0], NULL, NULL, call->out[0], NULL, err);
+  return !call->state || kernel_run(call->state, call->in[0], NULL, NULL, call->out[0], call->scratch, err);
 }
 
 /* 1 at the first of the greatest, 0 elsewhere. */
