@@ -149,9 +149,14 @@ static bool split_forward(const struct call *call, struct error *err)
   return true;
 }
 
+static struct window_rule concat_window(const struct node *node)
+{
+  return (struct window_rule){*(const int *)node->params == 1 ? WINDOW_JOIN : WINDOW_SPREADS, {.in = {0}}};
+}
+
 OP_TABLE(concat) = {
   {.type = "Concat", .since = 1, .min_in = 1, .max_in = -1, .max_out = 1, .shape = concat_shape,
-   .forward = concat_forward},
+   .forward = concat_forward, .window = concat_window},
   {.type = "Split", .since = 1, .min_in = 1, .max_in = 2, .max_out = -1, .shape = split_shape,
    .forward = split_forward},
   {.type = NULL},

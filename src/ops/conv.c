@@ -98,9 +98,18 @@ static int64_t conv_macs(const struct node *node)
   return tensor_count(&node->out[0]->t) * (c->ic / c->groups) * c->space.kernel[0] * c->space.kernel[1];
 }
 
+static struct window_rule conv_window(const struct node *node)
+{
+  const struct conv *c = node->params;
+  const struct spatial *s = &c->space;
+  const bool point = s->kernel[0] == 1 && s->kernel[1] == 1 && s->stride[0] == 1 && s->stride[1] == 1 &&
+                     s->before[0] == 0 && s->before[1] == 0 && s->out[0] == s->in[0] && s->out[1] == s->in[1];
+  return (struct window_rule){point ? WINDOW_POINT : WINDOW_SLIDE, *s};
+}
+
 OP_TABLE(conv) = {
   {.type = "Conv", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_CHANNELS_LAST,
    .flags = OP_FUSES | OP_WEIGHTS, .shape = conv_shape, .prepare = conv_prepare, .release = conv_release,
-   .forward = conv_forward, .macs = conv_macs},
+   .forward = conv_forward, .macs = conv_macs, .window = conv_window},
   {.type = NULL},
 };

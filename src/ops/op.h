@@ -4,6 +4,7 @@
 #define PENUMBRA_OPS_OP_H
 
 #include "ops/node.h"
+#include "ops/spatial.h"
 #include "tensor/compute.h"
 #include "tensor/tensor.h"
 
@@ -45,6 +46,18 @@ enum op_flags {
   OP_POINTWISE = 16, /* output element i depends on element i of the (broadcast) inputs alone */
 };
 
+/* How a change inside a rectangle of an image spreads to the output (exact rules: docs/design/incremental.md). */
+enum window_kind {
+  WINDOW_SPREADS, /* everywhere: from here on the whole map is computed */
+  WINDOW_POINT,   /* to the same pixels */
+  WINDOW_SLIDE,   /* to every output whose window meets it */
+  WINDOW_JOIN,    /* channels of several images side by side: to the same pixels */
+};
+struct window_rule {
+  enum window_kind kind;
+  struct spatial space; /* WINDOW_SLIDE */
+};
+
 struct op {
   const char *type;       /* ONNX name */
   int since, until;       /* opset range, inclusive; until 0: no end */
@@ -65,6 +78,9 @@ struct op {
   int64_t (*macs)(const struct node *node);
   /* OP_FUSES: whether this node does, where it depends; NULL: always. */
   bool (*fuses)(const struct node *node);
+  /* How changes spread through a node whose varying inputs and output are channels-last images; NULL: OP_POINTWISE
+   * operators WINDOW_POINT, the others WINDOW_SPREADS. */
+  struct window_rule (*window)(const struct node *node);
   const char *domain;     /* NULL: ai.onnx; "penumbra": made by the graph, in no file */
 };
 

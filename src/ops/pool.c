@@ -149,6 +149,11 @@ static bool pool_forward(const struct call *call, struct error *err)
   return true;
 }
 
+static struct window_rule pool_window_rule(const struct node *node)
+{
+  return (struct window_rule){WINDOW_SLIDE, ((const struct pool *)node->params)->space};
+}
+
 /* ---- global ---------------------------------------------------------------------------------------------------- */
 
 static bool global_shape(struct node *node, struct arena *arena, struct error *err)
@@ -213,11 +218,11 @@ static bool global_forward(const struct call *call, struct error *err)
 
 OP_TABLE(pool) = {
   {.type = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 2, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward},
+   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule},
   {.type = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward},
+   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule},
   {.type = "LpPool", .since = 2, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward},
+   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule},
   {.type = "GlobalAveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
    .shape = global_shape, .forward = global_forward},
   {.type = "GlobalMaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
