@@ -37,7 +37,7 @@ asan: build-asan/build.ninja
 T ?= 60
 
 build-fuzz/build.ninja: | check-packages
-	$(CLANG) meson setup build-fuzz -Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link -Db_sanitize=address,undefined \
+	$(CLANG) meson setup build-fuzz -Dfuzz=true -Dc_args='-fsanitize=fuzzer-no-link -Wno-pass-failed' -Db_sanitize=address,undefined \
 	  -Db_lundef=false -Doptimization=1 $(MESON_FLAGS)
 
 fuzz: build-fuzz/build.ninja
