@@ -176,3 +176,43 @@ struct graph *graph_fused(const struct graph *graph, enum fusion fusion, struct 
   mem_free(order);
   return copy;
 }
+
+struct graph *graph_rest(const struct graph *graph, const bool *known, struct error *err)
+{
+  struct graph *rest = graph_copy(graph, err);
+  bool *read = rest ? mem_zero((size_t)rest->n_values + 1, sizeof *read) : NULL;
+  int kept = 0;
+  bool ok = read != NULL;
+  if (!ok)
+    goto fail;
+  for (int i = 0; i < rest->n_nodes; i++) {
+    struct node *node = rest->nodes[i];
+    if (known[node->out[0]->id])
+      continue;
+    for (int k = 0; k < node->n_in; k++)
+      if (node->in[k])
+        read[node->in[k]->id] = true;
+    if (node->residual)
+      read[node->residual->id] = true;
+    rest->nodes[kept++] = node;
+  }
+  rest->n_nodes = kept;
+  for (int i = 0; i < rest->n_outputs; i++)
+    read[rest->outputs[i]->id] = true;
+  rest->n_inputs = 0;
+  for (int i = 0; ok && i < rest->n_values; i++)
+    if (known[i] && read[i] && !rest->values[i]->t.data) {
+      rest->values[i]->producer = NULL;
+      ok = graph_input(rest, rest->values[i]);
+    }
+  if (ok) {
+    graph_count_uses(rest);
+    mem_free(read);
+    return rest;
+  }
+fail:
+  mem_free(read);
+  graph_free(rest);
+  error_memory(err, "the rest of the graph");
+  return NULL;
+}

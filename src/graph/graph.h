@@ -58,6 +58,9 @@ enum fusion { FUSE_ALL, FUSE_REVERSIBLE };
  * `graph`) stay visible. The copy borrows constants, parameters and weights: free it first. */
 struct graph *graph_fused(const struct graph *graph, enum fusion fusion, struct value *const *keep, int n_keep,
                           struct error *err);
+/* What is left of a fused graph when the values marked `known` (per id) are given: a graph whose inputs are those of them
+ * that the rest, or the outputs, read. Values keep their ids; it borrows like graph_fused. */
+struct graph *graph_rest(const struct graph *graph, const bool *known, struct error *err);
 /* A home for the packed forms of every constant weight; part of graph_simplify, for those who skip that. */
 bool graph_make_weights(struct graph *graph, struct error *err);
 void graph_count_uses(struct graph *graph);

@@ -6,13 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A piece of storage: one or more values that share it, and the nodes between which it is in use. */
-struct piece {
-  int value;       /* id of its first value */
-  int first, last; /* node indices; -1: filled before the run; n_nodes: read after it */
-  size_t bytes, offset;
-};
-
 bool node_is_view(const struct node *node)
 {
   return node->op->is_view ? node->op->is_view(node) : (node->op->flags & OP_VIEW) != 0;
@@ -57,9 +50,12 @@ static int by_offset(const void *a, const void *b)
 }
 
 /* Largest first, each at the lowest place where it meets no other that is in use at the same time. */
-static size_t place(struct piece *pieces, int n, struct piece **busy)
+bool plan_place(struct piece *pieces, int n, size_t *bytes, struct error *err)
 {
   size_t total = 0;
+  struct piece **busy = mem_zero((size_t)n + 1, sizeof(struct piece *));
+  if (!busy)
+    return error_memory(err, "a plan");
   qsort(pieces, (size_t)n, sizeof *pieces, by_size);
   for (int i = 0; i < n; i++) {
     int n_busy = 0;
@@ -75,15 +71,16 @@ static size_t place(struct piece *pieces, int n, struct piece **busy)
     if (at + pieces[i].bytes > total)
       total = at + pieces[i].bytes;
   }
-  return total;
+  mem_free(busy);
+  *bytes = total;
+  return true;
 }
 
 struct planning {
   int *parent; /* union of values that share storage */
   int *first, *last;
   bool *pinned;
-  struct piece *pieces;
-  struct piece **busy;
+  struct piece *pieces; /* value: id of the first value that lies there */
 };
 
 static void read_at(struct planning *p, const struct value *value, int at)
@@ -176,7 +173,8 @@ static bool make(const struct graph *graph, int64_t n, struct value *const *keep
       .last = keep_all || p->pinned[i] ? graph->n_nodes : p->last[i],
     };
   }
-  plan->bytes = place(p->pieces, count, p->busy);
+  if (!plan_place(p->pieces, count, &plan->bytes, err))
+    return false;
   for (int i = 0; i < graph->n_values; i++)
     plan->offset[i] = PLAN_NOWHERE;
   for (int i = 0; i < count; i++)
@@ -194,11 +192,11 @@ bool plan_make(const struct graph *graph, int64_t n, struct value *const *keep, 
   struct planning p = {
     .parent = mem_zero(values, sizeof *p.parent), .first = mem_zero(values, sizeof *p.first),
     .last = mem_zero(values, sizeof *p.last), .pinned = mem_zero(values, sizeof *p.pinned),
-    .pieces = mem_zero(values, sizeof *p.pieces), .busy = mem_zero(values, sizeof(struct piece *)),
+    .pieces = mem_zero(values, sizeof *p.pieces),
   };
   plan->offset = mem_zero(values, sizeof *plan->offset);
   plan->bytes = 0;
-  bool ok = p.parent && p.first && p.last && p.pinned && p.pieces && p.busy && plan->offset;
+  bool ok = p.parent && p.first && p.last && p.pinned && p.pieces && plan->offset;
   if (!ok)
     error_memory(err, "a plan");
   ok = ok && make(graph, n, keep, n_keep, keep_all, &p, plan, err);
@@ -207,7 +205,6 @@ bool plan_make(const struct graph *graph, int64_t n, struct value *const *keep, 
   mem_free(p.last);
   mem_free(p.pinned);
   mem_free(p.pieces);
-  mem_free(p.busy);
   if (!ok)
     plan_free(plan);
   return ok;

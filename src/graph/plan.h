@@ -18,6 +18,15 @@ bool plan_make(const struct graph *graph, int64_t n, struct value *const *keep, 
                struct plan *plan, struct error *err);
 void plan_free(struct plan *plan);
 
+/* A piece of storage in use from step `first` to step `last`. plan_place sets the offsets so that pieces that are in use
+ * at the same time do not overlap, and *bytes to what they need in all; the order of pieces changes. */
+struct piece {
+  int value; /* whatever the caller wants to find it again by */
+  int first, last;
+  size_t bytes, offset;
+};
+bool plan_place(struct piece *pieces, int n, size_t *bytes, struct error *err);
+
 /* True where out[0] is in[0] under another name in this graph. */
 bool node_is_view(const struct node *node);
 

@@ -120,7 +120,7 @@ static float *put(float *to, int64_t pitch, const float *from, int64_t n, int64_
   return to + n * pitch;
 }
 
-void window_gather(const struct layer_view *view, const struct overlay *o, const struct rect *want, float *to,
+void window_gather(const struct layer_view *view, const struct window *o, const struct rect *want, float *to,
                    int64_t pitch)
 {
   const int64_t c = view->channels, width = want->x1 - want->x0;

@@ -46,14 +46,14 @@ struct layer_view {
   const float *base;
   int height, width, channels;
 };
-struct overlay {
+struct window {
   struct rect tight; /* where values may differ from the base; within `held`, or empty */
   struct rect held;  /* what `data` holds: [held height, held width, channels] */
   float *data;
 };
 
-/* Dense copy of rectangle `want` (which may leave the map: zeros there) of base and overlay, `pitch` floats a pixel. */
-void window_gather(const struct layer_view *view, const struct overlay *overlay, const struct rect *want, float *to,
+/* Dense copy of rectangle `want` (which may leave the map: zeros there) of base and window, `pitch` floats a pixel. */
+void window_gather(const struct layer_view *view, const struct window *window, const struct rect *want, float *to,
                    int64_t pitch);
 
 #endif

@@ -610,7 +610,7 @@ static bool occlude(struct occlusion *o, struct error *err)
   /* 2, 3: every position, every draw. */
   const struct evaluation what = {
     .stage = "occlusion", .count = o->positions * o->draws, .activations = o->feature != NULL, .context = o,
-    .propose = propose, .result = result, .preview = preview,
+    .local_height = o->y.patch, .local_width = o->x.patch, .propose = propose, .result = result, .preview = preview,
   };
   if (!evaluate(o->evaluator, &what, &end, err))
     return false;

@@ -8,6 +8,11 @@
 #include <math.h>
 #include <string.h>
 
+enum { MAX_CHANGES = 64, MIN_CHANGES = 4 }; /* positions of one incremental call */
+
+/* Windows are used where they leave at most this share of the work: below that, gathering eats the gain. */
+#define WORTHWHILE_SHARE 0.85
+
 enum { MAX_BATCH_LOG2 = 5 }; /* larger batches are no faster, and memory grows with them */
 
 #define DEFAULT_MEMORY ((size_t)1 << 30)
@@ -22,6 +27,11 @@ struct onnx_session {
   struct run *runs[MAX_BATCH_LOG2 + 1]; /* for 1, 2, 4 … samples, made on first need */
   void *memory;
   size_t memory_bytes;
+  size_t limit;                         /* bytes, from the options */
+  bool exact_full;
+  struct increment *increment;          /* for changes of increment_height x increment_width, or NULL */
+  int increment_height, increment_width, increment_batch;
+  float *raw_changes;                   /* [MAX_CHANGES, outputs] */
 };
 
 static void close_session(struct session *base)
@@ -30,6 +40,8 @@ static void close_session(struct session *base)
   for (int i = 0; i <= MAX_BATCH_LOG2; i++)
     run_free(s->runs[i]);
   mem_unmap(s->memory, s->memory_bytes);
+  increment_free(s->increment);
+  mem_free(s->raw_changes);
   graph_free(s->graph);
   compute_close(s->compute);
   mem_free(s);
@@ -113,7 +125,67 @@ static bool predict(struct session *base, const float *images, int64_t n, float 
   return true;
 }
 
-static const struct session_ops session_ops = {.predict = predict, .close = close_session};
+/* Windows for changes of this size with the largest batch that stays within the memory limit. */
+static bool make_increment(struct onnx_session *s, int height, int width, struct error *err)
+{
+  increment_free(s->increment);
+  s->increment = NULL;
+  s->increment_height = height;
+  s->increment_width = width;
+  for (s->increment_batch = MAX_CHANGES; s->increment_batch >= MIN_CHANGES; s->increment_batch /= 2) {
+    const struct increment_options options = {height, width, s->increment_batch, s->layer};
+    s->increment = increment_new(s->graph, s->compute, &options, err);
+    if (!s->increment)
+      return false;
+    if (increment_bytes(s->increment) <= s->limit)
+      return true;
+    increment_free(s->increment);
+    s->increment = NULL;
+  }
+  s->increment_batch = 0; /* the plain path needs less */
+  return true;
+}
+
+static bool begin_changes(struct session *base, const float *image, int height, int width, int *batch, struct error *err)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  double share;
+  *batch = 0;
+  if (s->exact_full)
+    return true;
+  if (height != s->increment_height || width != s->increment_width) {
+    if (!increment_share(s->graph, &(struct increment_options){.height = height, .width = width}, &share, err))
+      return false;
+    s->increment_batch = 0;
+    if (share <= WORTHWHILE_SHARE && !make_increment(s, height, width, err))
+      return false;
+    s->increment_height = height;
+    s->increment_width = width;
+  }
+  if (!s->increment_batch)
+    return true;
+  if (!s->raw_changes)
+    s->raw_changes = mem_zero((size_t)MAX_CHANGES * (size_t)s->model->outputs, sizeof *s->raw_changes);
+  if (!s->raw_changes)
+    return error_memory(err, "scores");
+  *batch = s->increment_batch;
+  return increment_base(s->increment, image, err);
+}
+
+static bool predict_changes(struct session *base, const struct change *changes, int n, float *scores, float *activations,
+                            struct error *err)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  if (!increment_run(s->increment, changes, n, s->raw_changes, activations, err))
+    return false;
+  for (int i = 0; i < n; i++)
+    to_scores(s, s->raw_changes + i * s->model->outputs, scores + i * base->predictor->classes);
+  return true;
+}
+
+static const struct session_ops session_ops = {
+  .predict = predict, .begin_changes = begin_changes, .predict_changes = predict_changes, .close = close_session,
+};
 
 /* The largest batch whose activations, images and copies of the layer stay within the limit. */
 static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err)
@@ -162,7 +234,9 @@ static struct session *open_session(const struct predictor *predictor, const str
       s->base.layer.height = (int)layer->t.shape.dim[2];
       s->base.layer.width = (int)layer->t.shape.dim[3];
     }
-    ok = choose_batch(s, options->memory ? options->memory : DEFAULT_MEMORY, err);
+    s->exact_full = options->exact_full;
+    s->limit = options->memory ? options->memory : DEFAULT_MEMORY;
+    ok = choose_batch(s, s->limit, err);
   }
   if (!ok) {
     close_session(&s->base);

@@ -18,15 +18,32 @@ void session_close(struct session *session)
     session->ops->close(session);
 }
 
-bool session_predict(struct session *session, const float *images, int64_t n, float *scores, float *activations,
-                     struct error *err)
+static bool check_scores(const struct session *session, const float *scores, int64_t n, struct error *err)
 {
-  if (!session->ops->predict(session, images, n, scores, activations, err))
-    return false;
   const int64_t classes = session->predictor->classes;
   for (int64_t i = 0; i < n * classes; i++)
     if (!isfinite(scores[i]))
       return error_set(err, ERROR_FAILED, "the model's score of class %lld is not finite (image %lld of the batch)",
                        (long long)(i % classes), (long long)(i / classes));
   return true;
+}
+
+bool session_predict(struct session *session, const float *images, int64_t n, float *scores, float *activations,
+                     struct error *err)
+{
+  return session->ops->predict(session, images, n, scores, activations, err) && check_scores(session, scores, n, err);
+}
+
+bool session_begin_changes(struct session *session, const float *base, int height, int width, int *batch,
+                           struct error *err)
+{
+  *batch = 0;
+  return !session->ops->begin_changes || session->ops->begin_changes(session, base, height, width, batch, err);
+}
+
+bool session_predict_changes(struct session *session, const struct change *changes, int n, float *scores,
+                             float *activations, struct error *err)
+{
+  return session->ops->predict_changes(session, changes, n, scores, activations, err) &&
+         check_scores(session, scores, n, err);
 }

@@ -5,6 +5,7 @@
 #define PENUMBRA_MODEL_PREDICTOR_H
 
 #include "base/error.h"
+#include "graph/increment.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@ struct session_options {
   enum score score;
   int threads;        /* < 1: all */
   size_t memory;      /* bytes a run may use beyond the model's weights; 0: 1 GiB */
+  bool exact_full;    /* never run on windows: the plain twin of predict_changes */
   const char *layer;  /* rank-4 value whose activations are wanted; "" for the default layer, NULL for none */
 };
 
@@ -39,6 +41,13 @@ struct session_ops {
    * image do not depend on its neighbours, bit for bit. */
   bool (*predict)(struct session *session, const float *images, int64_t n, float *scores, float *activations,
                   struct error *err);
+  /* Optional, both or none. begin_changes runs a base image and gets ready for changes of at most height x width px;
+   * *batch is how many predict_changes takes at once, 0 where windows would save too little to be worth it.
+   * predict_changes scores the base with each of n changes on its own, as predict would score the changed images. */
+  bool (*begin_changes)(struct session *session, const float *base, int height, int width, int *batch,
+                        struct error *err);
+  bool (*predict_changes)(struct session *session, const struct change *changes, int n, float *scores,
+                          float *activations, struct error *err);
   void (*close)(struct session *session);
 };
 
@@ -58,5 +67,10 @@ struct session *session_open(const struct predictor *predictor, const struct ses
 void session_close(struct session *session);
 bool session_predict(struct session *session, const float *images, int64_t n, float *scores, float *activations,
                      struct error *err);
+/* *batch 0 also where the predictor knows no windows. */
+bool session_begin_changes(struct session *session, const float *base, int height, int width, int *batch,
+                           struct error *err);
+bool session_predict_changes(struct session *session, const struct change *changes, int n, float *scores,
+                             float *activations, struct error *err);
 
 #endif

@@ -15,6 +15,8 @@ struct evaluator {
   float *activations;
   float *images;        /* [batch, image]: perturbed copies */
   float *batch_scores, *batch_activations;
+  struct change *changes; /* [change_batch], contents in `images` */
+  int change_batch;
   float *content, *mask, *preview;
   int64_t count;
   double started, predicting, reported;
@@ -88,6 +90,7 @@ void evaluator_close(struct evaluator *e)
   mem_free(e->scores);
   mem_free(e->activations);
   mem_free(e->images);
+  mem_free(e->changes);
   mem_free(e->batch_scores);
   mem_free(e->batch_activations);
   mem_free(e->content);
@@ -176,30 +179,79 @@ static bool report(struct evaluator *e, const struct evaluation *what, int64_t d
                    (long long)what->count);
 }
 
+/* Room for n rectangles of the given size and their scores. */
+static bool need_changes(struct evaluator *e, int n, int height, int width, struct error *err)
+{
+  const size_t each = (size_t)height * (size_t)width * (size_t)e->session->predictor->channels;
+  const size_t batch = (size_t)(n > e->session->batch ? n : e->session->batch);
+  const size_t floats = (size_t)n * each > batch * e->image ? (size_t)n * each : batch * e->image;
+  float *images = mem_grow(e->images, floats * sizeof *images);
+  e->images = images ? images : e->images;
+  struct change *changes = mem_grow(e->changes, (size_t)n * sizeof *changes);
+  e->changes = changes ? changes : e->changes;
+  float *scores = mem_grow(e->batch_scores, batch * (size_t)e->session->predictor->classes * sizeof *scores);
+  e->batch_scores = scores ? scores : e->batch_scores;
+  float *activations = e->layer ? mem_grow(e->batch_activations, batch * e->layer * sizeof *activations) : NULL;
+  e->batch_activations = activations ? activations : e->batch_activations;
+  return (images && changes && scores && (activations || !e->layer)) || error_memory(err, "an evaluation");
+}
+
+/* Perturbations from..from+n-1 as rectangles over the base. */
+static bool evaluate_changes(struct evaluator *e, const struct evaluation *what, int64_t from, int64_t n,
+                             float *activations, struct error *err)
+{
+  float *content = e->images;
+  for (int64_t i = 0; i < n; i++) {
+    struct perturbation p = {.kind = PERTURB_RECT, .content = content, .mask = e->mask};
+    if (!what->propose(what->context, from + i, &p, err))
+      return false;
+    e->changes[i] = (struct change){{p.y0, p.x0, p.y1, p.x1}, content};
+    content += rect_area(&e->changes[i].rect) * e->session->predictor->channels;
+  }
+  const double started = now();
+  const bool ok = session_predict_changes(e->session, e->changes, (int)n, e->batch_scores, activations, err);
+  e->predicting += now() - started;
+  e->count += n;
+  return ok;
+}
+
+/* The same as whole images. */
+static bool evaluate_images(struct evaluator *e, const struct evaluation *what, int64_t from, int64_t n,
+                            float *activations, struct error *err)
+{
+  for (int64_t i = 0; i < n; i++) {
+    struct perturbation p = {.kind = PERTURB_RECT, .content = e->content, .mask = e->mask};
+    if (!what->propose(what->context, from + i, &p, err))
+      return false;
+    apply(e, &p, e->images + (size_t)i * e->image);
+  }
+  return predict(e, e->images, n, e->batch_scores, activations, err);
+}
+
 bool evaluate(struct evaluator *e, const struct evaluation *what, struct evaluated *end, struct error *err)
 {
-  const int64_t classes = e->session->predictor->classes, batch = e->session->batch;
-  int64_t count = what->count;
+  const int64_t classes = e->session->predictor->classes;
+  int64_t count = what->count, batch = e->session->batch;
+  int changes = 0;
   bool stop = false;
   *end = (struct evaluated){.stopped_by = "complete"};
   if (e->options.evals && count > e->options.evals - e->count) {
     count = e->options.evals > e->count ? e->options.evals - e->count : 0;
     end->stopped_by = "evals";
   }
+  if (what->local_height && count > 1 &&
+      (!session_begin_changes(e->session, e->x, what->local_height, what->local_width, &changes, err) ||
+       (changes && !need_changes(e, changes, what->local_height, what->local_width, err))))
+    return false;
+  batch = changes ? changes : batch;
   while (end->count < count && !stop) {
     if (e->options.budget > 0 && now() - e->started >= e->options.budget) {
       end->stopped_by = "budget";
       break;
     }
     const int64_t n = count - end->count < batch ? count - end->count : batch;
-    for (int64_t i = 0; i < n; i++) {
-      struct perturbation p = {.kind = PERTURB_RECT, .content = e->content, .mask = e->mask};
-      if (!what->propose(what->context, end->count + i, &p, err))
-        return false;
-      apply(e, &p, e->images + (size_t)i * e->image);
-    }
     float *activations = what->activations ? e->batch_activations : NULL;
-    if (!predict(e, e->images, n, e->batch_scores, activations, err))
+    if (!(changes ? evaluate_changes : evaluate_images)(e, what, end->count, n, activations, err))
       return false;
     for (int64_t i = 0; i < n; i++)
       if (!what->result(what->context, end->count + i, e->batch_scores + i * classes,

@@ -58,6 +58,7 @@ struct evaluation {
   const char *stage;
   int64_t count;     /* perturbations 0..count-1 */
   bool activations;  /* results want the watched layer */
+  int local_height, local_width; /* px: every perturbation is a RECT of at most this size; 0: not all are */
   void *context;
   /* Write perturbation i. Called in order, each once. */
   bool (*propose)(void *context, int64_t i, struct perturbation *p, struct error *err);
