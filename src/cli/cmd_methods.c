@@ -39,7 +39,8 @@ static void print_method(const struct args *args, const json_t *method)
   printf("\nParameters:\n");
   json_array_foreach (parameters, i, p) {
     const char *facts = tables_facts(args->arena, p);
-    const char *text = arena_printf(args->arena, "%s (%s)", text_of(p, "summary"), facts ? facts : "");
+    const char *text =
+        facts && *facts ? arena_printf(args->arena, "%s (%s)", text_of(p, "summary"), facts) : text_of(p, "summary");
     int used = printf("  --%s", text_of(p, "name"));
     help_wrap(stdout, text ? text : "", used, PARAMETER_COLUMN);
   }

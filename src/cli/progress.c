@@ -18,12 +18,19 @@ static void note_interrupt(int signal)
   interrupted = 1;
 }
 
+/* A signal that was ignored from the start (nohup, a background job) stays ignored. */
+static void watch(int signal)
+{
+  struct sigaction before, action = {.sa_handler = note_interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+  sigemptyset(&action.sa_mask);
+  if (sigaction(signal, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+    (void)sigaction(signal, &action, NULL);
+}
+
 void interrupt_watch(void)
 {
-  struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
-  sigemptyset(&action.sa_mask);
-  (void)sigaction(SIGINT, &action, NULL);
-  (void)sigaction(SIGTERM, &action, NULL);
+  watch(SIGINT);
+  watch(SIGTERM);
 }
 
 bool interrupt_seen(void)

@@ -159,7 +159,9 @@ static bool add_method(struct arena *arena, const json_t *method, struct option 
     struct option *o = &table[(*n)++];
     *o = (struct option){.name = key ? option_name(arena, key) : NULL,
                          .argument = is_flag(p) ? "[on|off]" : upper(arena, text_of(p, "type")),
-                         .summary = facts ? arena_printf(arena, "%s (%s)", text_of(p, "summary"), facts) : NULL,
+                         .summary = !facts   ? NULL
+                                    : *facts ? arena_printf(arena, "%s (%s)", text_of(p, "summary"), facts)
+                                             : arena_strdup(arena, text_of(p, "summary")),
                          .group = group,
                          .key = key};
     if (!o->name || !o->argument || !o->summary || !group)

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Write the small model and pictures of the command line's tests beside this script (Debian's python3-onnx, -pil).
+
+colour.onnx tells the colour a picture has most of: softmax(20 * mean of (red, green, blue)). So what an explanation of
+spot.png must point at is known: the spot.
+"""
+import json
+import pathlib
+
+import numpy as np
+import onnx
+from PIL import Image
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def model(name, size):
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["mixed"], "mix"),
+        helper.make_node("GlobalAveragePool", ["mixed"], ["mean"], "pool"),
+        helper.make_node("Flatten", ["mean"], ["flat"], "flatten"),
+        helper.make_node("Gemm", ["flat", "gain"], ["logits"], "classify"),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], "normalise", axis=1),
+    ]
+    weights = [
+        numpy_helper.from_array(np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), "kernel"),
+        numpy_helper.from_array(20 * np.eye(3, dtype=np.float32), "gain"),
+    ]
+    graph = helper.make_graph(
+        nodes, "colour", [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, size, size])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3])], weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], producer_name="penumbra")
+    proto.ir_version = 7
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, HERE / name)
+
+
+def main():
+    model("colour.onnx", 16)
+    card = {"input": {"size": [16, 16], "channels": "rgb", "scale": 1 / 255, "dataset_mean": [128, 128, 128]},
+            "output": {"activation": "softmax", "labels": ["red", "green", "blue"]}}
+    (HERE / "colour.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    model("open.onnx", "side")  # no card: its input's size is to be said
+
+    spot = np.full((40, 64, 3), 120, np.uint8)
+    spot[8:16, 40:52] = (250, 60, 60)
+    Image.fromarray(spot).save(HERE / "spot.png")
+    green = np.full((20, 20, 3), 90, np.uint8)
+    green[:, :, 1] = 200
+    Image.fromarray(green).save(HERE / "green.png")
+    Image.fromarray(green).save(HERE / "green.jpg", quality=90)
+    np.save(HERE / "input.npy", np.stack([np.full((16, 16), v, np.float32) for v in (.2, .3, .9)]))
+    (HERE / "broken.png").write_bytes((HERE / "spot.png").read_bytes()[:60])
+
+
+main()
