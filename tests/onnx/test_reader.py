@@ -15,7 +15,8 @@ def folders(source):
     yield "data/models", sorted(glob.glob(os.path.join(data, "models", "*.onnx")))
     yield "data/bad", [p for p in sorted(glob.glob(os.path.join(data, "bad", "*.onnx")))
                        if os.path.basename(p).startswith(("ok_", "float16_", "dynamic_", "two_inputs"))]
-    kinds = ("attributes", "conv", "cyclic", "domains", "inputs", "nested", "packed", "raw_", "sequence", "typed_", "un")
+    kinds = ("attributes", "conv", "cyclic", "domains", "inputs", "nested", "packed", "raw_", "sequence", "typed_",
+             "unordered", "unpacked")
     yield "seeds", [p for p in sorted(glob.glob(os.path.join(source, "tests", "fuzz", "seeds", "onnx", "*.onnx")))
                     if os.path.basename(p).startswith(kinds)]
     yield "share", sorted(glob.glob(os.path.join(source, "share", "**", "*.onnx"), recursive=True))
@@ -24,7 +25,7 @@ def folders(source):
 
 
 def differences(program, paths):
-    """For each path whose two texts differ: the first line that does. A refusal must be one for both, for one reason."""
+    """For each path whose two texts differ: the first line that does. A refusal must be one for both and one reason."""
     from dump_onnx import dump
     run = subprocess.run([program] + paths, stdout=subprocess.PIPE, check=True)
     ours, current = {}, None

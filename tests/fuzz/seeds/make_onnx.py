@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of two fuzz targets beside this file: onnx/, small models that between them hold every field the reader
-reads, sound and not; graph/, small sound networks that between them use every family of operators. Needs python3-onnx
-and numpy."""
+"""Writes the seeds of two fuzz targets beside this file: onnx/, small models that between them hold every field the
+reader reads, sound and not; graph/, small sound networks that between them use every family of operators.
+Needs python3-onnx and numpy."""
 import os
 
 import numpy as np
@@ -36,7 +36,8 @@ def info(name, shape=(), kind=TensorProto.FLOAT):
 
 
 def model(nodes, initializers=(), inputs=None, outputs=None, opset=13, **more):
-    graph = helper.make_graph(nodes, "g", inputs or [info("x", ["N", 1, 2, 2])], outputs or [info("y")], list(initializers))
+    graph = helper.make_graph(nodes, "g", inputs or [info("x", ["N", 1, 2, 2])], outputs or [info("y")],
+                              list(initializers))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8, **more)
 
 
@@ -55,7 +56,8 @@ def files():
                                ("half", TensorProto.FLOAT16, [1.5, -2]), ("int8", TensorProto.INT8, [-1, 2]),
                                ("bool", TensorProto.BOOL, [0, 1]), ("int64", TensorProto.INT64, [-1, 2]),
                                ("uint64", TensorProto.UINT64, [1, 2]), ("uint32", TensorProto.UINT32, [1, 2]),
-                               ("string", TensorProto.STRING, [b"a", b"b"]), ("complex", TensorProto.COMPLEX64, [1, 2])]:
+                               ("string", TensorProto.STRING, [b"a", b"b"]),
+                               ("complex", TensorProto.COMPLEX64, [1, 2])]:
         save("typed_" + name, model([node("Add", ["x", "w"])], [helper.make_tensor("w", kind, [2], values)]))
     for kind in (np.float64, np.float16, np.uint8, np.int16, np.int32, np.uint64, np.bool_):
         tensor = numpy_helper.from_array(np.array([[1, 2], [3, 0]], dtype=kind), "w")
@@ -90,7 +92,8 @@ def files():
     save("domains", m)
     save("unordered", model([node("Relu", ["m"], ["y"]), node("Relu", ["x"], ["m"])]))
     save("cyclic", model([node("Add", ["x", "m"], ["y"]), node("Relu", ["y"], ["m"])]))
-    save("dead", model([node("Relu"), node("Relu", ["y"], ["z"]), node("Relu", ["v"], ["u"]), node("Relu", ["u"], ["v"])]))
+    save("dead", model([node("Relu"), node("Relu", ["y"], ["z"]), node("Relu", ["v"], ["u"]),
+                        node("Relu", ["u"], ["v"])]))
     save("twice", model([node("Relu"), node("Relu")]))
     save("nowhere", model([node("Relu", ["nothing"])]))
     external = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
@@ -127,7 +130,8 @@ def ints(*values):
 def networks():
     per_channel = {n: np.abs(ramp(4)) + 1 for n in ("scale", "shift", "mean", "var")}
     network("convnet", ["N", 2, 6, 6], [
-        ("Conv", ["w1", "b1"], dict(pads=[1, 1, 1, 1])), ("BatchNormalization", list(per_channel), {}), ("Relu", [], {}),
+        ("Conv", ["w1", "b1"], dict(pads=[1, 1, 1, 1])), ("BatchNormalization", list(per_channel), {}),
+        ("Relu", [], {}),
         ("MaxPool", [], dict(kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)), ("Conv", ["w2"], dict(group=4)),
         ("Add", ["v4"], {}), ("Clip", ["low", "high"], {}), ("GlobalAveragePool", [], {}), ("Flatten", [], {}),
         ("Gemm", ["w3", "b3"], dict(transB=1)), ("Softmax", [], dict(axis=1))],
@@ -157,12 +161,14 @@ def networks():
         ("Log", [], {}), ("Abs", [], {}), ("Neg", [], {}), ("Max", ["c", "v3"], {})],
         dict(c=np.abs(ramp(3, 1, 1)) + 1), opset=14)
     network("norms", ["N", 4, 3, 3], [
-        ("LRN", [], dict(size=3)), ("InstanceNormalization", ["scale", "shift"], {}), ("LpPool", [], dict(kernel_shape=[2, 2])),
+        ("LRN", [], dict(size=3)), ("InstanceNormalization", ["scale", "shift"], {}),
+        ("LpPool", [], dict(kernel_shape=[2, 2])),
         ("AveragePool", [], dict(kernel_shape=[2, 2], pads=[1, 1, 0, 0], count_include_pad=1)),
         ("LayerNormalization", ["last"], dict(axis=-1)), ("GlobalMaxPool", [], {}), ("LogSoftmax", [], dict(axis=1))],
         dict(scale=np.abs(ramp(4)) + 1, shift=ramp(4), last=np.ones(2, np.float32)), opset=17)
     network("quantised", ["N", 2, 3], [
-        ("QuantizeLinear", ["s", "z"], {}), ("DequantizeLinear", ["s", "z"], {}), ("ReduceSum", ["axis"], dict(keepdims=0)),
+        ("QuantizeLinear", ["s", "z"], {}), ("DequantizeLinear", ["s", "z"], {}),
+        ("ReduceSum", ["axis"], dict(keepdims=0)),
         ("ArgMax", [], dict(axis=1)), ("Cast", [], dict(to=TensorProto.FLOAT)), ("Greater", ["s"], {}),
         ("Cast", [], dict(to=TensorProto.FLOAT))], dict(s=np.float32(0.1), z=np.uint8(128), axis=ints(2)))
     network("einsum", ["N", 2, 3, 3], [
