@@ -6,7 +6,6 @@
 #include "base/threads.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SEGMENT(name) extern const struct segment_kind segment_##name;
@@ -80,24 +79,26 @@ static void *parse_options(const struct segment_kind *kind, const char *text, st
 struct colour_job {
   const struct input *input;
   const struct segment_colours *colours;
-  double lo, gain;       /* code = (u - lo) * gain */
-  const double *linear;  /* [CODES] light of a code by the sRGB curve */
+  double lo, gain;          /* code = (u - lo) * gain */
+  double black, white;      /* codes */
+  double *light, *plain;    /* [CODES] of a code by the sRGB curve, 0..1, and without it */
   int first, second, third; /* channels that are red, green and blue */
 };
 
+/* Colours follow from whole numbers, so that a picture keeps its segments when it is stored on another scale. */
 static int code_of(const struct colour_job *j, float u)
 {
   const double code = ((double)u - j->lo) * j->gain;
   return code <= 0 ? 0 : code >= CODES - 1 ? CODES - 1 : (int)(code + 0.5);
 }
 
-/* IEC 61966-2-1. */
-static void tabulate_light(void *context, int64_t begin, int64_t end)
+/* The curve is that of IEC 61966-2-1. */
+static void tabulate_codes(const struct colour_job *j)
 {
-  double *linear = context;
-  for (int64_t i = begin; i < end; i++) {
-    const double v = (double)i / (CODES - 1);
-    linear[i] = v > 0.04045 ? pow((v + 0.055) / 1.055, 2.4) : v / 12.92;
+  for (int i = 0; i < CODES; i++) {
+    const double v = j->white > j->black ? fmin(fmax((i - j->black) / (j->white - j->black), 0), 1) : 0;
+    j->plain[i] = v;
+    j->light[i] = v > 0.04045 ? pow((v + 0.055) / 1.055, 2.4) : v / 12.92;
   }
 }
 
@@ -112,7 +113,7 @@ static void convert_lightness(void *context, int64_t begin, int64_t end)
   const struct colour_job *j = context;
   for (int64_t i = begin; i < end; i++)
     j->colours->plane[0][i] =
-      (float)(116 * lab_curve(j->linear[code_of(j, j->input->u[i * j->input->channels])]) - 16);
+      (float)(116 * lab_curve(j->light[code_of(j, j->input->u[i * j->input->channels])]) - 16);
 }
 
 static void convert_lab(void *context, int64_t begin, int64_t end)
@@ -120,9 +121,9 @@ static void convert_lab(void *context, int64_t begin, int64_t end)
   const struct colour_job *j = context;
   for (int64_t i = begin; i < end; i++) {
     const float *u = j->input->u + i * 3;
-    const double r = j->linear[code_of(j, u[j->first])];
-    const double g = j->linear[code_of(j, u[j->second])];
-    const double b = j->linear[code_of(j, u[j->third])];
+    const double r = j->light[code_of(j, u[j->first])];
+    const double g = j->light[code_of(j, u[j->second])];
+    const double b = j->light[code_of(j, u[j->third])];
     const double x = lab_curve((0.412453 * r + 0.357580 * g + 0.180423 * b) / 0.95047);
     const double y = lab_curve(0.212671 * r + 0.715160 * g + 0.072169 * b);
     const double z = lab_curve((0.019334 * r + 0.119193 * g + 0.950227 * b) / 1.08883);
@@ -138,60 +139,64 @@ static void convert_plain(void *context, int64_t begin, int64_t end)
   const int channels = j->input->channels;
   for (int64_t i = begin; i < end; i++)
     for (int c = 0; c < channels; c++)
-      j->colours->plane[c][i] = (float)(100.0 / (CODES - 1) * code_of(j, j->input->u[i * channels + c]));
+      j->colours->plane[c][i] = (float)(100 * j->plain[code_of(j, j->input->u[i * channels + c])]);
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-  const float x = *(const float *)a, y = *(const float *)b;
-  return (x > y) - (x < y);
-}
-
-/* The value below which the part q of n sorted values lies, between two by proportion. */
-static double quantile(const float *sorted, int64_t n, double q)
+/* The value below which the part q of n counted codes lies, between two of them by proportion. */
+static double quantile(const int64_t *histogram, int64_t n, double q)
 {
   const double at = q * (double)(n - 1);
-  const int64_t i = (int64_t)at;
-  const double next = i + 1 < n ? (double)sorted[i + 1] : (double)sorted[i];
-  return (double)sorted[i] + ((double)next - (double)sorted[i]) * (at - (double)i);
+  const int64_t before = (int64_t)at;
+  int64_t seen = 0;
+  int code = 0, next;
+  while ((seen += histogram[code]) <= before)
+    code++;
+  for (next = code; next < CODES - 1 && seen <= before + 1; next++)
+    seen += histogram[next + 1];
+  return code + (next - code) * (at - (double)before);
 }
 
-/* Percentiles of the picture, padding left out; lo..hi stay where the picture has one value only. */
-static bool robust_range(const struct input *input, double *lo, double *hi, struct error *err)
+/* Black and white from the percentiles of the picture, padding left out; all codes where it has one value only. */
+static bool robust_range(struct colour_job *j, struct error *err)
 {
+  const struct input *input = j->input;
   const struct geometry *g = &input->geometry;
   const int y0 = g->offset_y > 0 ? g->offset_y : 0, x0 = g->offset_x > 0 ? g->offset_x : 0;
   const int y1 = g->offset_y + g->resized_height < g->height ? g->offset_y + g->resized_height : g->height;
   const int x1 = g->offset_x + g->resized_width < g->width ? g->offset_x + g->resized_width : g->width;
-  const size_t row = (size_t)(x1 - x0) * (size_t)input->channels;
-  const size_t n = (size_t)(y1 - y0) * row;
-  float *values = mem_alloc(n * sizeof *values);
-  if (!values)
+  int64_t *histogram = mem_zero(CODES, sizeof *histogram);
+  if (!histogram)
     return error_memory(err, "percentiles");
-  for (int y = y0; y < y1; y++)
-    memcpy(values + (size_t)(y - y0) * row, input->u + ((size_t)y * g->width + x0) * input->channels, row * sizeof *values);
-  qsort(values, n, sizeof *values, compare_floats);
-  const double low = quantile(values, (int64_t)n, 0.005), high = quantile(values, (int64_t)n, 0.995);
+  for (int64_t y = y0; y < y1; y++)
+    for (int64_t i = (y * g->width + x0) * input->channels; i < (y * g->width + x1) * input->channels; i++)
+      histogram[code_of(j, input->u[i])]++;
+  const int64_t n = (int64_t)(y1 - y0) * (x1 - x0) * input->channels;
+  const double low = quantile(histogram, n, 0.005), high = quantile(histogram, n, 0.995);
   if (low < high) {
-    *lo = low;
-    *hi = high;
+    j->black = low;
+    j->white = high;
   }
-  mem_free(values);
+  mem_free(histogram);
   return true;
 }
 
-/* Whether all values are finite, and whether the three channels are one. */
-static bool survey(const struct input *input, bool *gray, struct error *err)
+/* Least and greatest value, all of which must be finite, and whether the three channels are one. */
+static bool survey(const struct input *input, double *least, double *greatest, bool *gray, struct error *err)
 {
   const int channels = input->channels;
   const int64_t pixels = (int64_t)input->geometry.height * input->geometry.width;
+  *least = INFINITY;
+  *greatest = -INFINITY;
   *gray = channels == 1 || channels == 3;
   for (int64_t i = 0; i < pixels; i++) {
     const float *u = input->u + i * channels;
-    for (int c = 0; c < channels; c++)
+    for (int c = 0; c < channels; c++) {
       if (!isfinite(u[c]))
         return error_set(err, ERROR_FAILED, "segments: the picture's value at [%lld,%lld,%d] is not finite (non-finite)",
                          (long long)(i / input->geometry.width), (long long)(i % input->geometry.width), c);
+      *least = (double)u[c] < *least ? (double)u[c] : *least;
+      *greatest = (double)u[c] > *greatest ? (double)u[c] : *greatest;
+    }
     *gray &= u[channels - 1] == u[0] && u[channels / 2] == u[0];
   }
   return true;
@@ -207,31 +212,37 @@ static bool make_colours(const struct segment_scene *scene, bool robust, struct 
 {
   const struct input *input = scene->input;
   const int64_t pixels = (int64_t)input->geometry.height * input->geometry.width;
-  double lo = input->lo, hi = input->hi;
+  const bool bgr = scene->card->channels == CHANNELS_BGR;
+  double lo = input->lo, hi = input->hi, least, greatest;
   bool gray;
-  if (!survey(input, &gray, err) || (robust && !robust_range(input, &lo, &hi, err)))
+  if (!survey(input, &least, &greatest, &gray, err))
     return false;
+  if (robust) { /* what the declared range leaves out counts too */
+    lo = least < lo ? least : lo;
+    hi = greatest > hi ? greatest : hi;
+  }
   colours->height = input->geometry.height;
   colours->width = input->geometry.width;
   colours->channels = gray ? 1 : input->channels;
-  float *planes = mem_alloc((size_t)pixels * (size_t)colours->channels * sizeof *planes);
-  double *linear = mem_alloc(CODES * sizeof *linear);
-  if (!planes || !linear) {
-    mem_free(planes);
-    mem_free(linear);
-    return error_memory(err, "colours");
-  }
-  for (int c = 0; c < colours->channels; c++)
-    colours->plane[c] = planes + c * pixels;
-  const bool bgr = scene->card->channels == CHANNELS_BGR;
   struct colour_job job = {
-    .input = input, .colours = colours, .lo = lo, .gain = hi > lo ? (CODES - 1) / (hi - lo) : 0, .linear = linear,
+    .input = input, .colours = colours, .lo = lo, .gain = hi > lo ? (CODES - 1) / (hi - lo) : 0, .white = CODES - 1,
     .first = bgr ? 2 : 0, .second = 1, .third = bgr ? 0 : 2,
   };
-  threads_for(CODES, 1024, tabulate_light, linear);
-  threads_for(pixels, 4096, gray ? convert_lightness : colours->channels == 3 ? convert_lab : convert_plain, &job);
-  mem_free(linear);
-  return true;
+  float *planes = mem_alloc((size_t)pixels * (size_t)colours->channels * sizeof *planes);
+  double *tables = mem_alloc(2 * CODES * sizeof *tables);
+  bool ok = planes && tables ? !robust || robust_range(&job, err) : error_memory(err, "colours");
+  if (ok) {
+    job.light = tables;
+    job.plain = tables + CODES;
+    for (int c = 0; c < colours->channels; c++)
+      colours->plane[c] = planes + c * pixels;
+    tabulate_codes(&job);
+    threads_for(pixels, 1 << 16, gray ? convert_lightness : colours->channels == 3 ? convert_lab : convert_plain, &job);
+  } else {
+    mem_free(planes);
+  }
+  mem_free(tables);
+  return ok;
 }
 
 /* ---- segments -------------------------------------------------------------------------------------------------- */

@@ -263,9 +263,9 @@ static bool cut(const struct segment_scene *scene, const struct segment_colours 
       s.plane[c] = planes + (size_t)c * padded;
     }
     memset(s.density, -1, padded * sizeof *s.density);
-    threads_for(s.height, 1, measure_density, &s);
+    threads_for(s.height, 8, measure_density, &s);
     struct search search = {&s, best, where};
-    threads_for(s.height, 1, find_parents, &search);
+    threads_for(s.height, 8, find_parents, &search);
     find_roots(labels, (int64_t)s.height * s.width);
   }
   mem_free(planes);

@@ -16,7 +16,10 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { ROUNDS = 10 };
+enum {
+  ROUNDS = 10,
+  PART = 1 << 18, /* px a thread takes at least: a round of fewer is over before another has begun */
+};
 
 struct options {
   int64_t n;
@@ -94,10 +97,12 @@ static bool place_centres(struct clusters *s, int64_t n, struct error *err)
     s->centre[i].x = (double)(x.start + i % columns * x.step);
     s->centre[i].size = 1;
   }
-  s->step_y = y.step;
-  s->step_x = x.step;
   const int step = y.step > x.step ? y.step : x.step;
   s->place = (float)(1.0 / ((double)step * step));
+  /* Centres are fewer than n where the grid does not fit, and then see a little farther. */
+  lay_grid(s->height, s->width, s->count, &y, &x);
+  s->step_y = y.step;
+  s->step_x = x.step;
   return true;
 }
 
@@ -290,7 +295,7 @@ static bool cut(const struct segment_scene *scene, const struct segment_colours 
     memset(labels, 0, pixels * sizeof *labels);
     for (int i = 0; i < ROUNDS; i++) {
       s.colourless = i == 0;
-      threads_for(s.height, 1, assign, &s);
+      threads_for(s.height, (PART + s.width - 1) / s.width, assign, &s);
       if (i + 1 < ROUNDS)
         move_centres(&s);
     }
