@@ -103,9 +103,41 @@ static bool affine_forward(const struct call *call, struct error *err)
   return true;
 }
 
+struct backward_job {
+  const float *scale, *g;
+  float *to;
+  int64_t c;
+  bool add;
+};
+
+SIMD_CLONES static void backward_rows(void *context, int64_t begin, int64_t end)
+{
+  const struct backward_job *j = context;
+  const int64_t c = j->c;
+  for (int64_t r = begin; r < end; r++) {
+    const float *g = j->g + r * c;
+    float *to = j->to + r * c;
+    for (int64_t i = 0; i < c; i++) {
+      const float v = g[i] * (j->scale ? j->scale[i] : 1.0f);
+      to[i] = j->add ? to[i] + v : v;
+    }
+  }
+}
+
+static bool backward_run(const struct reverse *r, struct error *err)
+{
+  const int64_t c = channels_of(r->node), count = r->n * tensor_count(&r->node->out[0]->t);
+  struct backward_job job = {r->node->scale, r->from[0], r->to[0], c, r->add[0]};
+  (void)err;
+  threads_for(count / c, LOOP_GRAIN / c + 1, backward_rows, &job);
+  return true;
+}
+
+static const struct backward affine_backward = {.flags = BACKWARD_ADDS | BACKWARD_INPLACE, .run = backward_run};
+
 OP_TABLE(affine) = {
   {.type = "Affine", .domain = "penumbra", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1,
    .flags = OP_FUSES | OP_INPLACE | OP_POINTWISE, .shape = affine_shape, .prepare = affine_prepare,
-   .release = affine_release, .forward = affine_forward},
+   .release = affine_release, .forward = affine_forward, .backward = &affine_backward},
   {.type = NULL},
 };

@@ -2,6 +2,7 @@
 /* Element-wise operators of two and more operands with NumPy broadcasting: arithmetic, comparison, logic, selection.
  * Integers are 64 bits wide whatever the file says, so that what overflows a narrower type does not wrap here. */
 #include "base/threads.h"
+#include "ops/binary.h"
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
@@ -189,14 +190,6 @@ static void pow_f32(const void *context, int64_t n, char *const *p, const int64_
     row = inverse_root_f32;
   row(context, n, p, stride);
 }
-
-struct binary {
-  loop_row *row;
-  int64_t grain;
-  float scale;          /* of the variadic result: 1 / count for Mean */
-  bool aligned;         /* the second operand's axes do not begin at the right: `right` is its shape for broadcasting */
-  struct shape right;
-};
 
 static bool binary_new(struct node *node, struct arena *arena, loop_row *f32, loop_row *i64, enum dtype result,
                        struct error *err)
@@ -451,42 +444,42 @@ static bool where_forward(const struct call *call, struct error *err)
   return true;
 }
 
-#define BINARY_OP(name, lower)                                                                                         \
+#define BINARY_OP(name, lower, reverse)                                                                                \
   {                                                                                                                    \
     .type = name, .since = 1, .min_in = 2, .max_in = 2, .max_out = 1, .flags = OP_INPLACE | OP_POINTWISE,              \
-    .shape = lower##_shape, .forward = binary_forward,                                                                 \
+    .shape = lower##_shape, .forward = binary_forward, .backward = reverse,                                            \
   }
-#define VARIADIC_OP(name, lower)                                                                                       \
+#define VARIADIC_OP(name, lower, reverse)                                                                              \
   {                                                                                                                    \
     .type = name, .since = 1, .min_in = 1, .max_in = -1, .max_out = 1, .flags = OP_POINTWISE, .shape = lower##_shape,  \
-    .forward = variadic_forward,                                                                                       \
+    .forward = variadic_forward, .backward = reverse,                                                                  \
   }
 
 OP_TABLE(binary) = {
-  BINARY_OP("Add", add),
-  BINARY_OP("Sub", sub),
-  BINARY_OP("Mul", mul),
-  BINARY_OP("Div", div),
-  BINARY_OP("Pow", pow),
-  BINARY_OP("Mod", mod),
-  BINARY_OP("PRelu", prelu),
-  BINARY_OP("Equal", equal),
-  BINARY_OP("Greater", greater),
-  BINARY_OP("Less", less),
-  BINARY_OP("GreaterOrEqual", greater_equal),
-  BINARY_OP("LessOrEqual", less_equal),
-  BINARY_OP("And", and),
-  BINARY_OP("Or", or),
-  BINARY_OP("Xor", xor),
-  BINARY_OP("BitShift", shift),
-  BINARY_OP("BitwiseAnd", bit_and),
-  BINARY_OP("BitwiseOr", bit_or),
-  BINARY_OP("BitwiseXor", bit_xor),
-  VARIADIC_OP("Min", min),
-  VARIADIC_OP("Max", max),
-  VARIADIC_OP("Sum", add),
-  VARIADIC_OP("Mean", mean),
+  BINARY_OP("Add", add, &backward_add),
+  BINARY_OP("Sub", sub, &backward_sub),
+  BINARY_OP("Mul", mul, &backward_mul),
+  BINARY_OP("Div", div, &backward_div),
+  BINARY_OP("Pow", pow, &backward_pow),
+  BINARY_OP("Mod", mod, &backward_mod),
+  BINARY_OP("PRelu", prelu, &backward_prelu),
+  BINARY_OP("Equal", equal, NULL),
+  BINARY_OP("Greater", greater, NULL),
+  BINARY_OP("Less", less, NULL),
+  BINARY_OP("GreaterOrEqual", greater_equal, NULL),
+  BINARY_OP("LessOrEqual", less_equal, NULL),
+  BINARY_OP("And", and, NULL),
+  BINARY_OP("Or", or, NULL),
+  BINARY_OP("Xor", xor, NULL),
+  BINARY_OP("BitShift", shift, NULL),
+  BINARY_OP("BitwiseAnd", bit_and, NULL),
+  BINARY_OP("BitwiseOr", bit_or, NULL),
+  BINARY_OP("BitwiseXor", bit_xor, NULL),
+  VARIADIC_OP("Min", min, &backward_extremes),
+  VARIADIC_OP("Max", max, &backward_extremes),
+  VARIADIC_OP("Sum", add, &backward_add),
+  VARIADIC_OP("Mean", mean, &backward_mean),
   {.type = "Where", .since = 9, .min_in = 3, .max_in = 3, .max_out = 1, .flags = OP_POINTWISE, .shape = where_shape,
-   .forward = where_forward},
+   .forward = where_forward, .backward = &backward_where},
   {.type = NULL},
 };

@@ -92,6 +92,26 @@ static bool conv_forward(const struct call *call, struct error *err)
   return kernel_run(call->state, call->in[0], NULL, node->shift, call->out[0], call->scratch, err);
 }
 
+static bool backward_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                             struct error *err)
+{
+  const struct conv_spec spec = conv_spec_of(node, n);
+  struct kernel *k = kernel_conv_backward(compute, &spec, node->weights, err);
+  if (!k)
+    return false;
+  out->state = k;
+  out->scratch = kernel_scratch(k);
+  return true;
+}
+
+static bool backward_run(const struct reverse *r, struct error *err)
+{
+  return kernel_run(r->state, r->from[0], NULL, NULL, r->to[0], r->scratch, err);
+}
+
+static const struct backward conv_backward = {
+  .prepare = backward_prepare, .release = conv_release, .run = backward_run};
+
 static int64_t conv_macs(const struct node *node)
 {
   const struct conv *c = node->params;
@@ -110,6 +130,7 @@ static struct window_rule conv_window(const struct node *node)
 OP_TABLE(conv) = {
   {.type = "Conv", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_CHANNELS_LAST,
    .flags = OP_FUSES | OP_WEIGHTS, .shape = conv_shape, .prepare = conv_prepare, .release = conv_release,
-   .forward = conv_forward, .macs = conv_macs, .window = conv_window},
+   .forward = conv_forward, .macs = conv_macs, .window = conv_window,
+   .backward = &conv_backward},
   {.type = NULL},
 };

@@ -60,8 +60,7 @@ static bool matmul_shape(struct node *node, struct arena *arena, struct error *e
   return shape_count(&out) >= 0 || node_error(node, err, "output is too large");
 }
 
-/* Offset, in matrices, of the operand with leading shape `own` at position `index` of the broadcast shape. */
-static int64_t operand_index(const struct shape *own, const struct shape *all, int64_t index)
+int64_t matmul_operand(const struct shape *own, const struct shape *all, int64_t index)
 {
   int64_t offset = 0, stride = 1;
   for (int i = all->rank - 1; i >= 0; i--) {
@@ -77,32 +76,26 @@ static int64_t operand_index(const struct shape *own, const struct shape *all, i
   return offset;
 }
 
-enum matmul_way {
-  ONE_PRODUCT, /* constant weights: [n*lead*m, k] x [k, n] */
-  BATCHED,     /* matrices pair up one by one */
-  EACH,        /* broadcasting: a product at a time */
-};
-
-static enum matmul_way way_of(const struct node *node)
+enum matmul_way matmul_way(const struct node *node)
 {
   const struct matmul *p = node->params;
   if (p->weights)
-    return ONE_PRODUCT;
-  return !node->in[0]->t.data && !node->in[1]->t.data && shape_equal(&p->lead_a, &p->lead_b) ? BATCHED : EACH;
+    return MATMUL_ONE;
+  return !node->in[0]->t.data && !node->in[1]->t.data && shape_equal(&p->lead_a, &p->lead_b) ? MATMUL_BATCHED : MATMUL_EACH;
 }
 
 static bool matmul_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
                            struct error *err)
 {
   const struct matmul *p = node->params;
-  const enum matmul_way way = way_of(node);
+  const enum matmul_way way = matmul_way(node);
   const int64_t lead = shape_count(&p->lead);
   struct matmul_spec spec = {
-    .b = way == BATCHED ? n * lead : 1, .m = way == ONE_PRODUCT ? n * lead * p->m : p->m, .k = p->k, .n = p->n,
+    .b = way == MATMUL_BATCHED ? n * lead : 1, .m = way == MATMUL_ONE ? n * lead * p->m : p->m, .k = p->k, .n = p->n,
     .bias = node->shift != NULL, .sum = node->residual != NULL, .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
-  struct kernel *k = kernel_matmul(compute, &spec, way == ONE_PRODUCT ? node->weights : NULL, err);
+  struct kernel *k = kernel_matmul(compute, &spec, way == MATMUL_ONE ? node->weights : NULL, err);
   if (!k)
     return false;
   out->state = k;
@@ -126,7 +119,7 @@ static bool matmul_forward(const struct call *call, struct error *err)
   const struct node *node = call->node;
   const struct matmul *p = node->params;
   start_from_residual(call);
-  if (way_of(node) != EACH)
+  if (matmul_way(node) != MATMUL_EACH)
     return kernel_run(call->state, call->in[0], call->in[1], node->shift, call->out[0], call->scratch, err);
   const int64_t lead = shape_count(&p->lead);
   const int64_t a_block = tensor_count(&node->in[0]->t), b_block = tensor_count(&node->in[1]->t);
@@ -134,8 +127,8 @@ static bool matmul_forward(const struct call *call, struct error *err)
   float *c = call->out[0];
   for (int64_t s = 0; s < call->n; s++)
     for (int64_t i = 0; i < lead; i++) {
-      const float *left = a + (call->in_batched[0] ? s * a_block : 0) + operand_index(&p->lead_a, &p->lead, i) * p->m * p->k;
-      const float *right = b + (call->in_batched[1] ? s * b_block : 0) + operand_index(&p->lead_b, &p->lead, i) * p->k * p->n;
+      const float *left = a + (call->in_batched[0] ? s * a_block : 0) + matmul_operand(&p->lead_a, &p->lead, i) * p->m * p->k;
+      const float *right = b + (call->in_batched[1] ? s * b_block : 0) + matmul_operand(&p->lead_b, &p->lead, i) * p->k * p->n;
       if (!kernel_run(call->state, left, right, node->shift, c + (s * lead + i) * p->m * p->n, call->scratch, err))
         return false;
     }
@@ -149,14 +142,6 @@ static int64_t matmul_macs(const struct node *node)
 }
 
 /* ---- Gemm ------------------------------------------------------------------------------------------------------ */
-
-struct gemm {
-  int64_t m, k, n;
-  bool trans_a, trans_b;
-  float alpha, beta;
-  bool weights;  /* B is constant: packed, times alpha */
-  bool plain_c;  /* C was taken as the shift */
-};
 
 /* C times beta as one value per column, where it broadcasts along the rows; NULL where it does not. */
 static const float *column_bias(const struct node *node, const struct gemm *g, struct arena *arena)
@@ -227,7 +212,7 @@ static bool gemm_shape(struct node *node, struct arena *arena, struct error *err
   return shape_count(&out) >= 0 || node_error(node, err, "output is too large");
 }
 
-static bool gemm_flat(const struct gemm *g)
+bool gemm_flat(const struct gemm *g)
 {
   return g->weights && !g->trans_a;
 }
@@ -301,15 +286,15 @@ bool matmul_fuses(const struct node *node)
     const struct gemm *g = node->params;
     return gemm_flat(g) && (!node_has(node, 2) || g->plain_c);
   }
-  return way_of(node) == ONE_PRODUCT;
+  return matmul_way(node) == MATMUL_ONE;
 }
 
 OP_TABLE(matmul) = {
   {.type = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .max_out = 1, .layout = OP_PLAIN,
    .flags = OP_FUSES | OP_WEIGHTS, .shape = matmul_shape, .prepare = matmul_prepare, .release = matmul_release,
-   .forward = matmul_forward, .macs = matmul_macs, .fuses = matmul_fuses},
+   .forward = matmul_forward, .macs = matmul_macs, .fuses = matmul_fuses, .backward = &backward_matmul},
   {.type = "Gemm", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_PLAIN,
    .flags = OP_FUSES | OP_WEIGHTS, .shape = gemm_shape, .prepare = gemm_prepare, .release = matmul_release,
-   .forward = gemm_forward, .macs = gemm_macs, .fuses = matmul_fuses},
+   .forward = gemm_forward, .macs = gemm_macs, .fuses = matmul_fuses, .backward = &backward_gemm},
   {.type = NULL},
 };

@@ -32,6 +32,57 @@ struct prepared {
   size_t scratch;           /* bytes */
 };
 
+/* How a signal passes a rectifier on its way back: the derivative; the derivative, and only where the signal is
+ * positive (Springenberg et al., "Striving for simplicity", 2015); wherever the signal is positive (Zeiler & Fergus,
+ * "Visualizing and understanding convolutional networks", 2014). Under the last two other activations are rectifiers
+ * too, and factors and divisors that are computed from the image are taken as constants. */
+enum rule { RULE_GRADIENT, RULE_GUIDED, RULE_DECONV };
+
+/* One reverse execution of a node on n samples. Signals are float32, n dense blocks each, laid out like the value they
+ * belong to. What is fused into the node (residual, post) has been dealt with; scale and shift have not. */
+struct reverse {
+  const struct node *node;
+  int64_t n;
+  enum rule rule;
+  const void *const *in;    /* as forward left them; NULL where the operator does not keep them. Constants always */
+  const bool *in_batched;
+  const void *const *out;   /* likewise */
+  const float *const *from; /* signal of out[i]; NULL: none */
+  float *const *to;         /* signal of in[i], to be written; NULL: not wanted. Overlaps no other but as flags say */
+  const bool *add;          /* BACKWARD_ADDS: to[i] holds a signal that is to be added to */
+  void *state;              /* from prepare, or NULL */
+  void *scratch;            /* 64-byte aligned */
+  struct compute *compute;
+};
+
+enum backward_flags {
+  BACKWARD_ADDS = 1,       /* honours add; the others get memory of their own, and the sweep adds */
+  BACKWARD_INPLACE = 2,    /* to[0] may be from[0] where it is the only signal wanted */
+  BACKWARD_PASSES = 4,     /* to[i] of an input of the result's shape and layout may be from[0]: nothing to do */
+  BACKWARD_RECTIFIES = 8,  /* a rectifier: rules other than the gradient's are defined for it */
+  BACKWARD_ACTIVATES = 16, /* another activation, which those rules treat as a rectifier */
+  BACKWARD_STRAIGHT = 32,  /* the derivative is that of a staircase's slope (quantisation) */
+};
+
+#define BACKWARD_IN(i) (1u << (i))
+#define BACKWARD_OUT   (1u << 31)
+#define BACKWARD_INS   (BACKWARD_OUT - 1)
+
+/* The way back through an operator. */
+struct backward {
+  unsigned flags;
+  unsigned (*flags_of)(const struct node *node, enum rule rule); /* further flags, where they depend on the node */
+  unsigned keeps; /* values it reads: BACKWARD_IN(i), BACKWARD_OUT */
+  /* Where it depends on the node: what it keeps, when the signals of the inputs in `wanted` are wanted. */
+  unsigned (*keeps_of)(const struct node *node, enum rule rule, unsigned wanted);
+  /* Inputs that receive a signal under this rule; NULL: all real ones that vary. An error where the rule is not
+   * defined for this node, or a signal cannot be told. */
+  bool (*sends)(const struct node *node, enum rule rule, unsigned *inputs, struct error *err);
+  bool (*prepare)(const struct node *node, int64_t n, struct compute *compute, struct prepared *out, struct error *err);
+  void (*release)(void *state);
+  bool (*run)(const struct reverse *reverse, struct error *err);
+};
+
 enum op_layout {
   OP_ANY,           /* reads its inputs through tensor_strides or does not care */
   OP_PLAIN,         /* wants every rank-4 input row-major: the graph inserts a change of layout where it is not */
@@ -82,6 +133,7 @@ struct op {
    * operators WINDOW_POINT, the others WINDOW_SPREADS. */
   struct window_rule (*window)(const struct node *node);
   const char *domain;     /* NULL: ai.onnx; "penumbra": made by the graph, in no file */
+  const struct backward *backward; /* NULL: no derivative */
 };
 
 /* The operator for a node's type, domain and opset, or NULL. */

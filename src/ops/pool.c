@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "ops/loop.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 #include "tensor/simd.h"
 
 #include <math.h>
@@ -216,16 +217,107 @@ static bool global_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* ---- backward -------------------------------------------------------------------------------------------------- */
+
+enum { CHANNELS = 64 }; /* of a map that one thread takes at a time: windows overlap, channels do not */
+
+struct reverse_job {
+  const struct pool *pool;
+  int64_t c, pieces;
+  const float *x, *y, *g;
+  float *to;
+};
+
+/* The first cell of the window that holds the maximum takes the signal; `taken` tells whether one did before. */
+SIMD_CLONES static void give_to_max(int64_t n, const float *restrict x, const float *restrict y, const float *restrict g,
+                                    int32_t *restrict taken, float *restrict to)
+{
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t hit = (x[i] == y[i]) & ~taken[i];
+    to[i] += hit ? g[i] : 0.0f;
+    taken[i] |= hit;
+  }
+}
+
+SIMD_CLONES static void give_share(int64_t n, const float *restrict g, float share, float *restrict to)
+{
+  for (int64_t i = 0; i < n; i++)
+    to[i] += g[i] * share;
+}
+
+/* y = (sum |x|^p)^(1/p); at y = 0 nothing moves. */
+static void give_power(int64_t n, int64_t p, const float *x, const float *y, const float *g, float *to)
+{
+  for (int64_t i = 0; i < n; i++)
+    if (y[i] > 0)
+      to[i] += g[i] * copysignf(p == 1 ? 1 : p == 2 ? fabsf(x[i]) / y[i] : powf(fabsf(x[i]) / y[i], (float)(p - 1)), x[i]) *
+               (x[i] != 0);
+}
+
+/* Items are groups of channels of a map. */
+static void reverse_maps(void *context, int64_t begin, int64_t end)
+{
+  const struct reverse_job *job = context;
+  const struct pool *p = job->pool;
+  const struct spatial *s = &p->space;
+  for (int64_t item = begin; item < end; item++) {
+    const int64_t map = item / job->pieces, c0 = item % job->pieces * CHANNELS, c = job->c;
+    const int64_t n = c - c0 < CHANNELS ? c - c0 : CHANNELS;
+    for (int64_t oy = 0; oy < s->out[0]; oy++)
+      for (int64_t ox = 0; ox < s->out[1]; ox++) {
+        int64_t ya, yb, xa, xb;
+        const int64_t rows = window_of(p, 0, oy, &ya, &yb), cells = rows * window_of(p, 1, ox, &xa, &xb);
+        const int64_t out = ((map * s->out[0] + oy) * s->out[1] + ox) * c + c0;
+        const float *y = job->y ? job->y + out : NULL, *g = job->g + out;
+        int32_t taken[CHANNELS] = {0};
+        for (int64_t iy = ya; iy < yb; iy += s->dilation[0])
+          for (int64_t ix = xa; ix < xb; ix += s->dilation[1]) {
+            const int64_t in = ((map * s->in[0] + iy) * s->in[1] + ix) * c + c0;
+            if (p->kind == POOL_MAX)
+              give_to_max(n, job->x + in, y, g, taken, job->to + in);
+            else if (p->kind == POOL_AVERAGE)
+              give_share(n, g, cells > 0 ? 1.0f / (float)cells : 0, job->to + in);
+            else
+              give_power(n, p->p, job->x + in, y, g, job->to + in);
+          }
+      }
+  }
+}
+
+static unsigned pool_keeps(const struct node *node, enum rule rule, unsigned wanted)
+{
+  const struct pool *p = node->params;
+  (void)rule;
+  (void)wanted;
+  return p->kind == POOL_AVERAGE ? 0 : BACKWARD_IN(0) | BACKWARD_OUT;
+}
+
+static bool pool_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct shape *in = &r->node->in[0]->t.shape;
+  const int64_t c = in->dim[1], pieces = (c + CHANNELS - 1) / CHANNELS;
+  struct reverse_job job = {r->node->params, c, pieces, r->in[0], r->out[0], r->from[0], r->to[0]};
+  (void)err;
+  reverse_nothing(r, 0);
+  threads_for(r->n * in->dim[0] * pieces, 1, reverse_maps, &job);
+  return true;
+}
+
+static const struct backward pool_backward = {.flags = BACKWARD_ADDS, .keeps_of = pool_keeps, .run = pool_backward_run};
+
 OP_TABLE(pool) = {
   {.type = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 2, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule},
+   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule,
+   .backward = &pool_backward},
   {.type = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule},
+   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule,
+   .backward = &pool_backward},
   {.type = "LpPool", .since = 2, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule},
+   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule,
+   .backward = &pool_backward},
   {.type = "GlobalAveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = global_shape, .forward = global_forward},
+   .shape = global_shape, .forward = global_forward, .backward = &pool_backward},
   {.type = "GlobalMaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = global_shape, .forward = global_forward},
+   .shape = global_shape, .forward = global_forward, .backward = &pool_backward},
   {.type = NULL},
 };

@@ -12,17 +12,6 @@
 #include <math.h>
 #include <string.h>
 
-struct function;
-typedef void function_row(const struct function *f, int64_t n, const void *in, void *out);
-
-struct function {
-  struct post post;  /* the same function as a kernel has it, or UNARY_NONE */
-  function_row *row; /* NULL: through the kernel */
-  int64_t grain;
-  float a, b;        /* parameters of the row */
-  int64_t low, high; /* Clip of integers; 0/1 flags of IsInf */
-};
-
 #define ROW_BODY(name, A, R, SIMD, expression)                                                                         \
   static void name(const struct function *f, int64_t n, const void *in, void *out)                                     \
   {                                                                                                                    \
@@ -40,52 +29,6 @@ struct function {
 #define ROW(name, A, R, expression) SIMD_CLONES ROW_BODY(name, A, R, _Pragma("omp simd"), expression)
 /* Calls into libm: nothing to vectorise. */
 #define ROW_LIBM(name, expression) ROW_BODY(name, float, float, , expression)
-
-/* exp for arguments in [-87, 88], relative error below 2e-7; written without a branch so that a loop over it is
- * vectorised. exp(x) = 2^k exp(r) with |r| <= ln(2)/2, exp(r) by a polynomial fitted for least relative error. */
-static inline float exp_in_range(float x)
-{
-  float k = rintf(x * 1.44269504f);
-  float r = x - k * 0.693359375f + k * 2.12194440e-4f;
-  float p = 0.00138368419f;
-  p = p * r + 0.00837481578f;
-  p = p * r + 0.0416682256f;
-  p = p * r + 0.166664202f;
-  p = p * r + 0.499999921f;
-  p = p * r + 1.00000004f;
-  p = p * r + 1.0f;
-  union {
-    uint32_t bits;
-    float value;
-  } scale = {(uint32_t)((int32_t)k + 127) << 23};
-  return p * scale.value;
-}
-
-/* The error function, absolute error below 1.2e-7 and relative below 3e-7: x P(x^2) up to 1, 1 - exp(Q(|x|)) from there
- * to 4, 1 beyond; P and Q fitted for least error. NaN stays NaN. */
-static inline float erf_anywhere(float x)
-{
-  float u = fabsf(x), t = x * x;
-  float p = 7.85385772e-05f;
-  p = p * t - 0.000801019252f;
-  p = p * t + 0.00518832756f;
-  p = p * t - 0.0268538119f;
-  p = p * t + 0.112835851f;
-  p = p * t - 0.376126258f;
-  p = p * t + 1.12837917f;
-  float v = u > 4.0f ? 4.0f : u;
-  v = v >= 1.0f ? v : 1.0f;
-  float q = -2.16868499e-05f;
-  q = q * v + 0.000441336377f;
-  q = q * v - 0.00420456187f;
-  q = q * v + 0.0252082567f;
-  q = q * v - 0.108418577f;
-  q = q * v - 0.633219893f;
-  q = q * v - 1.12957842f;
-  q = q * v + 0.00018804023f;
-  float far = copysignf(1.0f - exp_in_range(q), x);
-  return u >= 1.0f ? far : x * p;
-}
 
 /* A comparison that keeps NaN: only what is truly beyond a bound is moved. */
 #define ATLEAST(x, bound) ((x) < (bound) ? (bound) : (x))
@@ -435,6 +378,7 @@ bool unary_post(const struct node *node, struct post *post)
   {                                                                                                                    \
     .type = name, .since = first, .min_in = 1, .max_in = 1, .max_out = 1, .flags = OP_INPLACE | OP_POINTWISE,          \
     .shape = lower##_shape, .prepare = function_prepare, .release = function_release, .forward = function_forward,     \
+    .backward = &derivative_##lower.base,                                                                              \
   }
 /* The result has another dtype than the operand: never in place. */
 #define UNARY_TEST(name, first, lower)                                                                                 \
@@ -460,7 +404,8 @@ OP_TABLE(unary) = {
   UNARY_OP("Gelu", 20, gelu),
   UNARY_OP("Shrink", 9, shrink),
   {.type = "Clip", .since = 1, .min_in = 1, .max_in = 3, .max_out = 1, .flags = OP_INPLACE | OP_POINTWISE,
-   .shape = clip_shape, .prepare = function_prepare, .release = function_release, .forward = clip_forward},
+   .shape = clip_shape, .prepare = function_prepare, .release = function_release, .forward = clip_forward,
+   .backward = &derivative_clip.base},
   UNARY_OP("Exp", 1, exp),
   UNARY_OP("Log", 1, log),
   UNARY_OP("Sqrt", 1, sqrt),
@@ -483,7 +428,7 @@ OP_TABLE(unary) = {
   UNARY_OP("Asinh", 9, asinh),
   UNARY_OP("Acosh", 9, acosh),
   UNARY_OP("Atanh", 9, atanh),
-  UNARY_OP("Not", 1, not),
+  UNARY_TEST("Not", 1, not),
   UNARY_TEST("IsNaN", 9, isnan),
   UNARY_TEST("IsInf", 10, isinf),
   {.type = NULL},

@@ -232,6 +232,7 @@ void compute_version(char *text, size_t size)
 struct packed {
   struct packed *next;
   struct desc desc;
+  bool adjoint; /* rows and columns have changed places */
   size_t bytes;
   void *data;
 };
@@ -322,12 +323,12 @@ static void scale_columns(float *w, const float *scale, int64_t rows, int64_t ch
 /* The form described by `want`, made on first need. `raw` describes the file's order; channels run along rows of the
  * raw matrix when `by_rows`. */
 static const void *weights_form(struct weights *w, struct compute *c, const struct desc *raw, const struct desc *want,
-                                int64_t channels, int64_t others, bool by_rows, struct error *err)
+                                int64_t channels, int64_t others, bool by_rows, bool adjoint, struct error *err)
 {
   pthread_mutex_lock(&w->lock);
   const void *found = NULL;
   for (struct packed *p = w->forms; p && !found; p = p->next)
-    if (dnnl_memory_desc_equal(MD(&p->desc), MD(want)))
+    if (p->adjoint == adjoint && dnnl_memory_desc_equal(MD(&p->desc), MD(want)))
       found = p->data;
   float *scaled = NULL;
   size_t raw_bytes = (size_t)channels * (size_t)others * sizeof(float);
@@ -356,6 +357,7 @@ static const void *weights_form(struct weights *w, struct compute *c, const stru
 #else
         made->desc = *want;
 #endif
+        made->adjoint = adjoint;
         made->next = w->forms;
         w->forms = made;
         found = made->data;
@@ -568,7 +570,7 @@ struct kernel *kernel_conv(struct compute *c, const struct conv_spec *s, struct 
   if (ok)
     k = kernel_make(c, pd, err);
   if (k) {
-    k->packed = weights_form(weights, c, &d.raw, &chosen, s->oc, s->ic / s->groups * s->kh * s->kw, true, err);
+    k->packed = weights_form(weights, c, &d.raw, &chosen, s->oc, s->ic / s->groups * s->kh * s->kw, true, false, err);
     ok = k->packed && bind(k, ARG_SRC, DNNL_ARG_SRC, &d.src, err) &&
          bind(k, ARG_WEIGHTS, DNNL_ARG_WEIGHTS, &chosen, err) &&
          (!s->bias || bind(k, ARG_BIAS, DNNL_ARG_BIAS, &d.bias, err)) && bind(k, ARG_DST, DNNL_ARG_DST, &d.dst, err);
@@ -602,7 +604,7 @@ struct kernel *kernel_conv_backward(struct compute *c, const struct conv_spec *s
   if (ok)
     k = kernel_make(c, pd, err);
   if (k) {
-    k->packed = weights_form(weights, c, &d.raw, &chosen, s->oc, s->ic / s->groups * s->kh * s->kw, true, err);
+    k->packed = weights_form(weights, c, &d.raw, &chosen, s->oc, s->ic / s->groups * s->kh * s->kw, true, false, err);
     ok = k->packed && bind(k, ARG_SRC, DNNL_ARG_DIFF_DST, &d.dst, err) &&
          bind(k, ARG_WEIGHTS, DNNL_ARG_WEIGHTS, &chosen, err) && bind(k, ARG_DST, DNNL_ARG_DIFF_SRC, &d.src, err);
     if (!ok) {
@@ -660,7 +662,8 @@ struct kernel *kernel_matmul(struct compute *c, const struct matmul_spec *s, str
     k = kernel_make(c, pd, err);
   if (k) {
     if (weights)
-      k->packed = weights_form(weights, c, &d_raw, &chosen, s->n, s->k * wb, s->weights_transposed, err);
+      k->packed = weights_form(weights, c, &d_raw, &chosen, s->adjoint ? s->k : s->n, (s->adjoint ? s->n : s->k) * wb,
+                               s->weights_transposed != s->adjoint, s->adjoint, err);
     ok = (k->packed || !weights) && bind(k, ARG_SRC, DNNL_ARG_SRC, &d_src, err) &&
          bind(k, ARG_WEIGHTS, DNNL_ARG_WEIGHTS, &chosen, err) &&
          (!s->bias || bind(k, ARG_BIAS, DNNL_ARG_BIAS, &d_bias, err)) && bind(k, ARG_DST, DNNL_ARG_DST, &d_dst, err);

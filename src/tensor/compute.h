@@ -68,6 +68,8 @@ struct matmul_spec {
   bool weights_shared;     /* one weight matrix for all b */
   bool src_transposed;     /* src is [b,k,m] */
   bool weights_transposed; /* weights are [.., n, k] */
+  bool adjoint;            /* constant weights are those of the product [m, n] x [n, k], whose adjoint this is: `raw` is
+                            * its right operand, and their scale belongs to the rows of this one */
   bool bias, sum;
   enum number src, dst;
   struct post post[MAX_POST];
