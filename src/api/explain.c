@@ -78,6 +78,7 @@ static bool read_request(const penumbra_request *request, struct explain *explai
     return error_set(err, ERROR_USAGE, "budget: %g s is below 0", request->budget);
   e->session.threads = request->threads;
   e->session.memory = request->memory;
+  e->session.exact_full = request->exact_full;
   e->evals = request->evals;
   e->budget = request->budget;
   if (request->progress) {
