@@ -19,6 +19,7 @@ struct change {
 struct increment_options {
   int height, width;   /* the largest rectangle a change may have, px */
   int batch;           /* changes a call takes at most */
+  int bases;           /* 1: all changes are of one base; batch: change i is of base i, for increment_step */
   const struct value *layer; /* of the graph: its activations are wanted too, or NULL */
 };
 
@@ -32,10 +33,16 @@ struct increment *increment_new(const struct graph *graph, struct compute *compu
 void increment_free(struct increment *increment);
 size_t increment_bytes(const struct increment *increment); /* memory it holds beyond the model's weights */
 
-/* Run the whole graph on a base image [height, width, channels]. */
-bool increment_base(struct increment *increment, const float *image, struct error *err);
+/* Run the whole graph on a base image [height, width, channels]; base 0 unless there are several. */
+bool increment_base(struct increment *increment, int base, const float *image, struct error *err);
+/* Make base `to` what base `from` is now. */
+void increment_copy_base(struct increment *increment, int from, int to);
+
 /* raw [n, outputs] for n changes of the base, each on its own; layer [n, h, w, c] or NULL. */
 bool increment_run(struct increment *increment, const struct change *changes, int n, float *raw, float *layer,
                    struct error *err);
+/* The same, after which base i is what change i made of it: sequences run in lockstep. Windows are recomputed, not added
+ * up, so that nothing drifts. A change may be empty. */
+bool increment_step(struct increment *increment, const struct change *changes, int n, float *raw, struct error *err);
 
 #endif

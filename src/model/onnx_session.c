@@ -133,7 +133,7 @@ static bool make_increment(struct onnx_session *s, int height, int width, struct
   s->increment_height = height;
   s->increment_width = width;
   for (s->increment_batch = MAX_CHANGES; s->increment_batch >= MIN_CHANGES; s->increment_batch /= 2) {
-    const struct increment_options options = {height, width, s->increment_batch, s->layer};
+    const struct increment_options options = {height, width, s->increment_batch, 1, s->layer};
     s->increment = increment_new(s->graph, s->compute, &options, err);
     if (!s->increment)
       return false;
@@ -169,7 +169,7 @@ static bool begin_changes(struct session *base, const float *image, int height, 
   if (!s->raw_changes)
     return error_memory(err, "scores");
   *batch = s->increment_batch;
-  return increment_base(s->increment, image, err);
+  return increment_base(s->increment, 0, image, err);
 }
 
 static bool predict_changes(struct session *base, const struct change *changes, int n, float *scores, float *activations,

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One node of the head on windows: what increment.c strings together. Internal to the two. */
+#ifndef PENUMBRA_GRAPH_STAGE_H
+#define PENUMBRA_GRAPH_STAGE_H
+
+#include "graph/increment.h"
+#include "graph/locality.h"
+#include "graph/run.h"
+
+enum {
+  MAX_TOPS = 3,   /* size classes an axis */
+  ROW_CHUNKS = 3, /* how many rows of pixels a kernel of a point-wise node takes */
+  TAIL_LOG2 = 5,  /* the tail runs on up to 32 samples at once */
+};
+
+struct window_kernel {
+  struct window_kernel *next;
+  int h, w, n; /* windows of h x w, n at once; h = 0: whole maps, padded */
+  struct kernel *kernel;
+};
+
+struct stage {
+  const struct node *node;
+  struct window_rule rule;
+  double real_share;                 /* of a full convolution's nominal work */
+  int tops[2][MAX_TOPS], n_tops[2];  /* size classes, ascending; set by the first call */
+  struct window_kernel *kernels;     /* convolutions over windows */
+  struct kernel *rows[ROW_CHUNKS];   /* 1x1 convolutions over rows of pixels */
+  struct node *pixel;                /* element-wise nodes: the same on one pixel */
+  void *pixel_state[ROW_CHUNKS];
+};
+
+struct increment {
+  const struct graph *graph;
+  struct compute *compute;
+  struct increment_options options;
+  struct arena *arena;
+  struct layer *layers;    /* per value id */
+  struct stage *stages;
+  int n_stages;
+  struct run *base;        /* one sample, head values kept */
+  void *base_memory;       /* options.bases copies of what that run computes */
+  size_t base_bytes, base_step; /* in all; from one copy to the next, 0 where all positions share one */
+  unsigned char *memory;   /* windows, then gathered inputs */
+  size_t memory_bytes, gather_offset, gather_bytes;
+  void *scratch;           /* of kernels */
+  size_t scratch_bytes;
+  struct graph *tail;
+  struct run *tail_runs[TAIL_LOG2 + 1];
+  void *tail_memory;
+  size_t tail_bytes;
+  bool classes_known;
+  int *bucket, *list;      /* [batch] each: work space of one stage */
+};
+
+/* The layer that holds a value: its own, or that of the value it is a view of. */
+static inline struct layer *layer_of(const struct increment *inc, const struct value *value)
+{
+  struct layer *layer = &inc->layers[value->id];
+  return layer->alias >= 0 ? &inc->layers[layer->alias] : layer;
+}
+
+static inline int64_t area_of_bound(const struct layer *layer)
+{
+  return (int64_t)layer->bound[0] * layer->bound[1];
+}
+
+/* A layer as position p sees it: where every position has a base of its own, that one. */
+static inline struct layer_view view_at(const struct increment *inc, const struct layer *layer, int p)
+{
+  struct layer_view view = layer->view;
+  view.base = (const float *)(const void *)((const unsigned char *)view.base + (size_t)p * inc->base_step);
+  return view;
+}
+
+bool stage_make(struct stage *stage, const struct node *node, struct increment *inc, struct error *err);
+void stage_release(struct stage *stage);
+
+/* A window of this area at least as dear as the whole map, which skips the taps on its padding. */
+bool stage_prefers_whole(const struct stage *stage, const struct layer_view *out, double area);
+
+/* Bytes of `count` pixels, with room for the rows a kernel may run over the end. */
+size_t stage_pixel_bytes(int64_t count, int channels);
+/* Memory for what the stage gathers, for all positions of a batch or for one chunk of windows. */
+size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage);
+
+/* Lay the windows `held` of the listed positions one after the other in the layer's memory. */
+void stage_lay_out(const struct increment *inc, struct layer *out, const int *list, int n);
+
+/* The node's windows for positions 0..n-1, from those of its inputs. */
+bool stage_run(struct increment *inc, struct stage *stage, int n, struct error *err);
+
+#endif
