@@ -317,7 +317,8 @@ static bool pow_shape(struct node *node, struct arena *arena, struct error *err)
   return output_broadcast(node, SAME, 0, 2, err);
 }
 
-/* One-directional: the slope broadcasts to the operand, never the other way; up to opset 6 it has one number per channel. */
+/* One-directional: the slope broadcasts to the operand, never the other way. Up to opset 6 it has one number per
+ * channel. */
 static bool prelu_shape(struct node *node, struct arena *arena, struct error *err)
 {
   const struct tensor *x = &node->in[0]->t, *slope = &node->in[1]->t;

@@ -37,8 +37,8 @@ static bool concat_shape(struct node *node, struct arena *arena, struct error *e
     for (int d = 0; fits && d < shape.rank; d++)
       fits = d == *axis || one.dim[d] == shape.dim[d];
     if (!fits)
-      return node_error(node, err, "shapes %s and %s differ outside axis %d", INPUT_SHAPE(node, 0), INPUT_SHAPE(node, i),
-                        *axis);
+      return node_error(node, err, "shapes %s and %s differ outside axis %d", INPUT_SHAPE(node, 0),
+                        INPUT_SHAPE(node, i), *axis);
     if (__builtin_add_overflow(shape.dim[*axis], one.dim[*axis], &shape.dim[*axis]))
       return node_error(node, err, "the result is too large");
   }

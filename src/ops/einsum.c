@@ -304,8 +304,9 @@ static bool einsum_prepare(const struct node *node, int64_t n, struct compute *c
 }
 
 /* Copy between a tensor and its form [batch, rows, columns]; `to_form` tells the direction. */
-static void permute(const struct call *call, const struct tensor *t, const struct term *term, void *tensor, bool batched,
-                    float *form, const int *rows, int n_rows, const int *columns, int n_columns, bool to_form)
+static void permute(const struct call *call, const struct tensor *t, const struct term *term, void *tensor,
+                    bool batched, float *form, const int *rows, int n_rows, const int *columns, int n_columns,
+                    bool to_form)
 {
   const struct einsum *e = call->node->params;
   int labels[3 * MAX_LABELS], count = 0;

@@ -56,7 +56,8 @@ static bool gather_shape(struct node *node, struct arena *arena, struct error *e
   struct shape shape = {.rank = rank};
   memcpy(shape.dim, in->dim, (size_t)g->axis * sizeof *shape.dim);
   memcpy(shape.dim + g->axis, index->dim, (size_t)index->rank * sizeof *shape.dim);
-  memcpy(shape.dim + g->axis + index->rank, in->dim + g->axis + 1, (size_t)(in->rank - g->axis - 1) * sizeof *shape.dim);
+  memcpy(shape.dim + g->axis + index->rank, in->dim + g->axis + 1,
+         (size_t)(in->rank - g->axis - 1) * sizeof *shape.dim);
   g->outer = shape_product(in, 0, g->axis);
   g->picked = shape_product(index, 0, index->rank);
   g->inner = shape_product(in, g->axis + 1, in->rank);
@@ -74,7 +75,8 @@ static void gather_part(void *context, int64_t begin, int64_t end)
     int64_t k = r % g->picked, outer = r / g->picked % g->outer, s = r / g->picked / g->outer;
     const int64_t *index = block(call, 1, s);
     const char *from = block(call, 0, s);
-    memcpy((char *)call->out[0] + (size_t)r * bytes, from + (size_t)(outer * dim + wrapped(index[k], dim)) * bytes, bytes);
+    memcpy((char *)call->out[0] + (size_t)r * bytes, from + (size_t)(outer * dim + wrapped(index[k], dim)) * bytes,
+           bytes);
   }
 }
 
@@ -135,7 +137,8 @@ static void gather_elements_part(void *context, int64_t begin, int64_t end)
     const int64_t *index = block(call, 1, e / count);
     int64_t from = elements_place(at, stride, axis, e % count) +
                    wrapped(index[e % count], data->shape.dim[axis]) * stride[axis];
-    memcpy((char *)call->out[0] + (size_t)e * size, (const char *)block(call, 0, e / count) + (size_t)from * size, size);
+    memcpy((char *)call->out[0] + (size_t)e * size, (const char *)block(call, 0, e / count) + (size_t)from * size,
+           size);
   }
 }
 
@@ -179,7 +182,8 @@ static bool scatter_read(const struct node *node, enum scatter *how, struct erro
 SCATTER_INTO(float, x + y, x *y)
 SCATTER_INTO(int64_t, (uint64_t)x + (uint64_t)y, (uint64_t)x *(uint64_t)y)
 
-static void scatter_into(enum dtype dtype, enum scatter how, void *to, int64_t at, const void *from, int64_t k, int64_t n)
+static void scatter_into(enum dtype dtype, enum scatter how, void *to, int64_t at, const void *from, int64_t k,
+                         int64_t n)
 {
   if (dtype == DTYPE_F32)
     scatter_into_float(how, (float *)to + at, (const float *)from + k, n);
@@ -200,7 +204,8 @@ static bool scatter_elements_shape(struct node *node, struct arena *arena, struc
       !elements_fit(node, p->axis, err))
     return false;
   if (!shape_equal(&node->in[1]->t.shape, &node->in[2]->t.shape))
-    return node_error(node, err, "indices of shape %s, updates of shape %s", INPUT_SHAPE(node, 1), INPUT_SHAPE(node, 2));
+    return node_error(node, err, "indices of shape %s, updates of shape %s", INPUT_SHAPE(node, 1),
+                      INPUT_SHAPE(node, 2));
   return output_like(node, 0, node->in[0]->t.dtype, err);
 }
 
@@ -240,7 +245,8 @@ static bool nd_read(struct node *node, int batch, struct nd *nd, struct error *e
   const struct shape *data = &node->in[0]->t.shape, *index = &node->in[1]->t.shape;
   if (!input_is(node, 1, DTYPE_I64, err))
     return false;
-  int depth = index->rank ? (index->dim[index->rank - 1] > TENSOR_MAX_RANK ? -1 : (int)index->dim[index->rank - 1]) : -1;
+  const int64_t row = index->rank ? index->dim[index->rank - 1] : -1;
+  const int depth = row > TENSOR_MAX_RANK ? -1 : (int)row;
   bool fits = depth >= 0 && batch >= 0 && batch < index->rank && batch + depth <= data->rank;
   for (int d = 0; fits && d < batch; d++)
     fits = data->dim[d] == index->dim[d];
@@ -356,7 +362,8 @@ static bool one_hot_shape(struct node *node, struct arena *arena, struct error *
     return node_error(node, err, "the result has rank %d, at most %d are supported", index->rank + 1, TENSOR_MAX_RANK);
   if (!depth->data || tensor_count(depth) != 1)
     return node_error(node, err, "the depth is not one constant number");
-  double given = depth->dtype == DTYPE_F32 ? (double)*(const float *)depth->data : (double)*(const int64_t *)depth->data;
+  const double given =
+    depth->dtype == DTYPE_F32 ? (double)*(const float *)depth->data : (double)*(const int64_t *)depth->data;
   if (!(given >= 1 && given <= (double)OUTPUT_MAX_COUNT))
     return node_error(node, err, "depth %g is outside 1..%lld", given, (long long)OUTPUT_MAX_COUNT);
   if (tensor_count(&node->in[2]->t) != 2)
@@ -422,7 +429,8 @@ static bool compress_shape(struct node *node, struct arena *arena, struct error 
     *p = (struct compress){1, tensor_count(in), 1, 0};
   }
   if (condition->shape.dim[0] > p->dim)
-    return node_error(node, err, "%lld conditions for %lld places", (long long)condition->shape.dim[0], (long long)p->dim);
+    return node_error(node, err, "%lld conditions for %lld places", (long long)condition->shape.dim[0],
+                      (long long)p->dim);
   for (int64_t i = 0; i < condition->shape.dim[0]; i++)
     p->picked += ((const int64_t *)condition->data)[i] != 0;
   struct shape shape = in->shape;

@@ -260,7 +260,8 @@ void loop_box(const struct call *call, const struct loop_box *box, const struct 
   loop_push(&loop, call->n, (const int64_t[]){tensor_count(out), batched ? tensor_count(in) : 0});
   for (int d = 0; d < out->shape.rank; d++)
     loop_push(&loop, box->dim[order[d]], (const int64_t[]){box->to[order[d]], box->from[order[d]]});
-  loop_copy(&loop, size, (char *)to + box->to_offset * (int64_t)size, (const char *)from + box->from_offset * (int64_t)size);
+  loop_copy(&loop, size, (char *)to + box->to_offset * (int64_t)size,
+            (const char *)from + box->from_offset * (int64_t)size);
 }
 
 struct fill {

@@ -29,7 +29,7 @@ int64_t loop_count(const struct loop *loop);
 
 /* Logical dimensions in the order they lie in memory. */
 void loop_order(const struct tensor *tensor, int order[TENSOR_MAX_RANK]);
-/* Strides with which `tensor` is read when broadcast to `out` (0 where it is repeated), per logical dimension of out. */
+/* Strides with which `tensor` is read when broadcast to `out` (0 where it is repeated), per logical dimension of it. */
 void loop_broadcast(const struct tensor *tensor, const struct shape *out, int64_t stride[TENSOR_MAX_RANK]);
 /* Nest of an element-wise call over n samples: operand 0 is out[0] as it lies in memory, operand 1 + k is in[k]. */
 void loop_elementwise(struct loop *loop, const struct call *call, int inputs);

@@ -135,7 +135,8 @@ struct layer_norm {
 };
 
 /* A constant broadcast to the normalised axes. */
-static const float *broadcast_row(struct node *node, int i, struct arena *arena, int axis, int64_t row, struct error *err)
+static const float *broadcast_row(struct node *node, int i, struct arena *arena, int axis, int64_t row,
+                                  struct error *err)
 {
   const struct tensor *t = &node->in[i]->t;
   const struct shape *in = &node->in[0]->t.shape;
@@ -292,7 +293,8 @@ static void group_norm_part(void *context, int64_t begin, int64_t end)
     const float inverse = (float)(1 / sqrt(squares / (double)(runs * run) + g->epsilon));
     for (int64_t k = 0; k < runs; k++) {
       if (g->per_group) {
-        affine_run(run, x + k * g->channels, y + k * g->channels, (float)mean, inverse * g->scale[group], g->shift[group]);
+        affine_run(run, x + k * g->channels, y + k * g->channels, (float)mean, inverse * g->scale[group],
+                   g->shift[group]);
       } else if (last) {
         const float *scale = g->scale + group * width, *shift = g->shift + group * width;
         layer_norm_row(run, x + k * g->channels, y + k * g->channels, (float)mean, inverse, scale, shift);

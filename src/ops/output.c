@@ -63,7 +63,8 @@ bool output_broadcast(struct node *node, enum dtype dtype, int first, int last, 
 bool element_dtype(int element, enum dtype *dtype)
 {
   int64_t low, high;
-  if (element == ELEMENT_FLOAT || element == ELEMENT_FLOAT16 || element == ELEMENT_BFLOAT16 || element == ELEMENT_DOUBLE)
+  if (element == ELEMENT_FLOAT || element == ELEMENT_FLOAT16 || element == ELEMENT_BFLOAT16 ||
+      element == ELEMENT_DOUBLE)
     *dtype = DTYPE_F32;
   else if (element == ELEMENT_BOOL || element == ELEMENT_INT64 || element == ELEMENT_UINT64 ||
            element_range(element, &low, &high))

@@ -90,7 +90,8 @@ static float number_at(const struct call *call, int i, int64_t s, int64_t k)
   return t->dtype == DTYPE_F32 ? ((const float *)call->in[i])[k] : (float)((const int64_t *)call->in[i])[k];
 }
 
-SIMD_CLONES static void quantize_row(int64_t n, const float *x, float *y, float scale, float zero, float low, float high)
+SIMD_CLONES static void quantize_row(int64_t n, const float *x, float *y, float scale, float zero, float low,
+                                     float high)
 {
   _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
   {
@@ -152,7 +153,8 @@ static void quantize_innermost(void *context, int64_t begin, int64_t end)
   const struct call *call = rows->call;
   const struct quantize *q = rows->q;
   for (int64_t row = begin; row < end; row++) {
-    const int64_t s = row / q->outer, out = row * q->channels, in = out - (call->in_batched[0] ? 0 : s * q->outer * q->channels);
+    const int64_t s = row / q->outer, out = row * q->channels;
+    const int64_t in = out - (call->in_batched[0] ? 0 : s * q->outer * q->channels);
     for (int64_t c = 0; c < q->channels; c++) {
       const float x = number_at(call, 0, 0, in + c), scale = number_at(call, 1, s, c);
       const float zero = node_has(call->node, 2) ? number_at(call, 2, s, c) : 0;
@@ -196,7 +198,8 @@ static bool dynamic_shape(struct node *node, struct arena *arena, struct error *
   const struct shape one = {.rank = 0};
   (void)arena;
   if (!input_is(node, 0, DTYPE_F32, err) || !output_like(node, 0, DTYPE_F32, err) ||
-      !output_set(node, 1, DTYPE_F32, &one, LAYOUT_PLAIN, err) || !output_set(node, 2, DTYPE_I64, &one, LAYOUT_PLAIN, err))
+      !output_set(node, 1, DTYPE_F32, &one, LAYOUT_PLAIN, err) ||
+      !output_set(node, 2, DTYPE_I64, &one, LAYOUT_PLAIN, err))
     return false;
   node->out[0]->t.element = ELEMENT_UINT8;
   if (node->n_out > 2 && node->out[2])

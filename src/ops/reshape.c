@@ -69,7 +69,8 @@ static bool flatten_shape(struct node *node, struct arena *arena, struct error *
   if (axis < -in->shape.rank || axis > in->shape.rank)
     return node_error(node, err, "axis %lld is outside %d..%d", (long long)axis, -in->shape.rank, in->shape.rank);
   int at = (int)(axis < 0 ? axis + in->shape.rank : axis);
-  struct shape shape = {.rank = 2, .dim = {shape_product(&in->shape, 0, at), shape_product(&in->shape, at, in->shape.rank)}};
+  const int64_t outer = shape_product(&in->shape, 0, at), inner = shape_product(&in->shape, at, in->shape.rank);
+  const struct shape shape = {.rank = 2, .dim = {outer, inner}};
   return output_set(node, 0, in->dtype, &shape, LAYOUT_PLAIN, err);
 }
 

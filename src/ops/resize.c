@@ -39,8 +39,8 @@ struct options {
   bool by_scale; /* scales were given, not sizes */
 };
 
-static bool choose(const struct node *node, const char *name, const char *fallback, const char *const *values, int count,
-                   int *chosen, struct error *err)
+static bool choose(const struct node *node, const char *name, const char *fallback, const char *const *values,
+                   int count, int *chosen, struct error *err)
 {
   const char *text;
   if (!node_string(node, name, fallback, &text, err))

@@ -126,7 +126,8 @@ static bool pad_amounts(const struct node *node, int64_t pads[2 * TENSOR_MAX_RAN
   int64_t given[2 * TENSOR_MAX_RANK], axes[TENSOR_MAX_RANK];
   int count, n_axes = rank;
   memset(pads, 0, 2 * TENSOR_MAX_RANK * sizeof *pads);
-  if (node->opset < 11 ? !node_ints(node, node->opset < 2 ? "paddings" : "pads", given, 2 * TENSOR_MAX_RANK, &count, err)
+  const char *attribute = node->opset < 2 ? "paddings" : "pads";
+  if (node->opset < 11 ? !node_ints(node, attribute, given, 2 * TENSOR_MAX_RANK, &count, err)
                        : !node_const_ints(node, 1, given, 2 * TENSOR_MAX_RANK, &count, err))
     return false;
   for (int d = 0; d < rank; d++)
@@ -198,7 +199,8 @@ static bool pad_shape(struct node *node, struct arena *arena, struct error *err)
                         (long long)after, d, (long long)in->shape.dim[d]);
     if (p->mode != PAD_CONSTANT && in->shape.dim[d] == 0 && shape.dim[d] > 0)
       return node_error(node, err, "axis %d is empty: nothing to repeat", d);
-    if (p->mode == PAD_REFLECT && (before >= in->shape.dim[d] || after >= in->shape.dim[d]) && (before > 0 || after > 0))
+    if (p->mode == PAD_REFLECT && (before > 0 || after > 0) &&
+        (before >= in->shape.dim[d] || after >= in->shape.dim[d]))
       return node_error(node, err, "pads %lld and %lld reflect more than axis %d of %lld holds", (long long)before,
                         (long long)after, d, (long long)in->shape.dim[d]);
   }
@@ -262,7 +264,8 @@ static void pad_part(void *context, int64_t begin, int64_t end)
     for (int64_t i = 0; i < inside; i++)
       memcpy(to + i * (int64_t)size, from + pad_source(p->mode, i - before, n) * (int64_t)size, size);
     if (inside_end > inside)
-      memcpy(to + inside * (int64_t)size, from + (inside - before) * (int64_t)size, (size_t)(inside_end - inside) * size);
+      memcpy(to + inside * (int64_t)size, from + (inside - before) * (int64_t)size,
+             (size_t)(inside_end - inside) * size);
     for (int64_t i = inside_end > inside ? inside_end : inside; i < length; i++)
       memcpy(to + i * (int64_t)size, from + pad_source(p->mode, i - before, n) * (int64_t)size, size);
   }
@@ -390,7 +393,8 @@ static bool triangle_shape(struct node *node, struct arena *arena, struct error 
   struct triangle *t = params_new(node, arena, sizeof *t, err);
   int64_t upper, k = 0;
   int count = 1;
-  if (!t || !node_int(node, "upper", 1, &upper, err) || (node_has(node, 1) && !node_const_ints(node, 1, &k, 1, &count, err)))
+  if (!t || !node_int(node, "upper", 1, &upper, err) ||
+      (node_has(node, 1) && !node_const_ints(node, 1, &k, 1, &count, err)))
     return false;
   if (node->in[0]->t.shape.rank < 2 || count != 1)
     return node_error(node, err, "shape %s holds no matrices, or k is not one number", INPUT_SHAPE(node, 0));

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax, LogSoftmax and Hardmax along one axis. Up to opset 12 the axis cuts the shape in two and everything behind
  * it is one axis. */
+#include "base/threads.h"
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The tensor as it lies in memory: [outer, dim, inner]. */
@@ -37,28 +39,16 @@ static bool softmax_shape(struct node *node, struct arena *arena, struct error *
   return output_like(node, 0, DTYPE_F32, err);
 }
 
-static bool prepare(const struct node *node, int64_t n, struct compute *compute, bool logarithm, struct prepared *out,
-                    struct error *err)
+static bool softmax_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                            struct error *err)
 {
   const struct softmax *s = node->params;
   if (tensor_count(&node->out[0]->t) == 0)
     return true;
-  struct kernel *kernel = kernel_softmax(compute, n * s->outer, s->dim, s->inner, logarithm, err);
+  struct kernel *kernel = kernel_softmax(compute, n * s->outer, s->dim, s->inner, false, err);
   out->state = kernel;
   out->scratch = kernel ? kernel_scratch(kernel) : 0;
   return kernel != NULL;
-}
-
-static bool softmax_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
-                            struct error *err)
-{
-  return prepare(node, n, compute, false, out, err);
-}
-
-static bool log_softmax_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
-                                struct error *err)
-{
-  return prepare(node, n, compute, true, out, err);
 }
 
 static void softmax_release(void *state)
@@ -69,6 +59,37 @@ static void softmax_release(void *state)
 static bool softmax_forward(const struct call *call, struct error *err)
 {
   return !call->state || kernel_run(call->state, call->in[0], NULL, NULL, call->out[0], call->scratch, err);
+}
+
+/* x - max - log(sum of exp(x - max)), the sum in double. It is the last operator of a classifier and small, and the
+ * kernels' logarithm is off by 3e-6 where a probability is close to 1. */
+static void log_softmax_part(void *context, int64_t begin, int64_t end)
+{
+  const struct call *call = context;
+  const struct softmax *s = call->node->params;
+  for (int64_t r = begin; r < end; r++) {
+    const int64_t at = r / s->inner * s->dim * s->inner + r % s->inner;
+    const float *x = (const float *)call->in[0] + at;
+    float *y = (float *)call->out[0] + at;
+    float most = x[0];
+    double sum = 0;
+    for (int64_t i = 1; i < s->dim; i++)
+      most = x[i * s->inner] > most ? x[i * s->inner] : most;
+    for (int64_t i = 0; i < s->dim; i++)
+      sum += exp((double)x[i * s->inner] - (double)most);
+    const double total = log(sum);
+    for (int64_t i = 0; i < s->dim; i++)
+      y[i * s->inner] = (float)((double)x[i * s->inner] - (double)most - total);
+  }
+}
+
+static bool log_softmax_forward(const struct call *call, struct error *err)
+{
+  const struct softmax *s = call->node->params;
+  (void)err;
+  if (tensor_count(&call->node->out[0]->t) > 0)
+    threads_for(call->n * s->outer * s->inner, 1 + LOOP_GRAIN_COSTLY / s->dim, log_softmax_part, (void *)call);
+  return true;
 }
 
 /* 1 at the first of the greatest, 0 elsewhere. */
@@ -100,10 +121,8 @@ OP_TABLE(softmax) = {
              .forward = softmax_forward),
   SOFTMAX_OP("Softmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
              .forward = softmax_forward),
-  SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .prepare = log_softmax_prepare,
-             .release = softmax_release, .forward = softmax_forward),
-  SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = log_softmax_prepare,
-             .release = softmax_release, .forward = softmax_forward),
+  SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .forward = log_softmax_forward),
+  SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .forward = log_softmax_forward),
   SOFTMAX_OP("Hardmax", 1, 12, OP_PLAIN, .forward = hardmax_forward),
   SOFTMAX_OP("Hardmax", 13, 0, OP_ANY, .forward = hardmax_forward),
   {.type = NULL},

@@ -44,7 +44,6 @@ ROW(hard_sigmoid_f32, float, float, ATMOST(ATLEAST(a *x + b, 0.0f), 1.0f))
 ROW(hard_swish_f32, float, float, x *ATMOST(ATLEAST(x * (1.0f / 6.0f) + 0.5f, 0.0f), 1.0f))
 ROW(softsign_f32, float, float, x / (1.0f + fabsf(x)))
 ROW(shrink_f32, float, float, x < -a ? x + b : (x > a ? x - b : (x != x ? x : 0.0f)))
-ROW(shrink_i64, int64_t, int64_t, (double)x < -(double)a ? (int64_t)((double)x + b) : ((double)x > a ? (int64_t)((double)x - b) : 0))
 ROW_LIBM(selu_f32, x > 0.0f ? b *x : b *a *expm1f(x))
 ROW_LIBM(celu_f32, x > 0.0f ? x : a *expm1f(x / a))
 ROW(abs_f32, float, float, fabsf(x))
@@ -219,7 +218,7 @@ static bool shrink_shape(struct node *node, struct arena *arena, struct error *e
   double lambda, bias;
   if (!node_float(node, "lambd", 0.5, &lambda, err) || !node_float(node, "bias", 0, &bias, err))
     return false;
-  struct function *f = function_new(node, arena, shrink_f32, shrink_i64, err);
+  struct function *f = function_new(node, arena, shrink_f32, NULL, err);
   if (!f)
     return false;
   f->a = (float)lambda;
@@ -228,7 +227,8 @@ static bool shrink_shape(struct node *node, struct arena *arena, struct error *e
 }
 
 /* Results of tests: integers, whatever was tested. */
-static bool test_shape(struct node *node, struct arena *arena, function_row *f32, bool low, bool high, struct error *err)
+static bool test_shape(struct node *node, struct arena *arena, function_row *f32, bool low, bool high,
+                       struct error *err)
 {
   struct function *f = function_new(node, arena, f32, zero_i64, err);
   if (!f || !output_like(node, 0, DTYPE_I64, err))
@@ -303,7 +303,8 @@ struct part {
 static void function_part(void *context, int64_t begin, int64_t end)
 {
   const struct part *part = context;
-  part->f->row(part->f, end - begin, part->in + begin * (int64_t)part->in_size, part->out + begin * (int64_t)part->out_size);
+  part->f->row(part->f, end - begin, part->in + begin * (int64_t)part->in_size,
+               part->out + begin * (int64_t)part->out_size);
 }
 
 static bool function_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
@@ -333,7 +334,8 @@ static bool function_forward(const struct call *call, struct error *err)
     return true;
   if (!f->row)
     return kernel_run(call->state, call->in[0], NULL, NULL, call->out[0], call->scratch, err);
-  struct part part = {f, call->in[0], call->out[0], dtype_size(node->in[0]->t.dtype), dtype_size(node->out[0]->t.dtype)};
+  struct part part = {f, call->in[0], call->out[0], dtype_size(node->in[0]->t.dtype),
+                      dtype_size(node->out[0]->t.dtype)};
   threads_for(count, f->grain, function_part, &part);
   return true;
 }

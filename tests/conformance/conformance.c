@@ -144,7 +144,8 @@ static bool compare(const struct value *value, const char *data, int64_t samples
                      shape_text(&expected->shape, b, sizeof b));
   for (int64_t s = 0; s < (t->data ? 1 : samples); s++)
     for (int64_t i = 0; i < count; i++) {
-      const double got = number(t, data + (size_t)s * tensor_bytes(t), place_of(t, i)), e = number(expected, expected->data, i);
+      const double got = number(t, data + (size_t)s * tensor_bytes(t), place_of(t, i)),
+                   e = number(expected, expected->data, i);
       if (!close_enough(got, e))
         return error_set(err, ERROR_FAILED, "output '%s' of sample %lld: element %lld is %.9g, not %.9g", value->name,
                          (long long)s, (long long)i, got, e);
@@ -192,7 +193,8 @@ static bool declare_inputs(struct graph *graph, struct data_set *set, enum attem
   return true;
 }
 
-static void feed(const struct graph *graph, struct run *run, const struct data_set *set, enum attempt attempt, int64_t n)
+static void feed(const struct graph *graph, struct run *run, const struct data_set *set, enum attempt attempt,
+                 int64_t n)
 {
   for (int i = 0, k = 0; i < set->n_in && k < graph->n_inputs; i++) {
     const struct tensor *given = &set->in[i];
@@ -205,12 +207,13 @@ static void feed(const struct graph *graph, struct run *run, const struct data_s
       continue; /* read by nobody */
     for (int64_t s = 0; s < n; s++)
       for (int64_t e = 0; e < tensor_count(t); e++)
-        memcpy(to + (size_t)s * bytes + (size_t)place_of(t, e) * size, (const char *)given->data + (size_t)e * size, size);
+        memcpy(to + (size_t)s * bytes + (size_t)place_of(t, e) * size, (const char *)given->data + (size_t)e * size,
+               size);
   }
 }
 
-static bool execute(struct graph *graph, struct compute *compute, struct data_set *set, enum attempt attempt,
-                    int64_t n, enum outcome *outcome, struct error *err)
+static bool execute(struct graph *graph, struct compute *compute, struct data_set *set, enum attempt attempt, int64_t n,
+                    enum outcome *outcome, struct error *err)
 {
   struct run *run = run_new(graph, compute, n, NULL, 0, false, err);
   if (!run)
@@ -226,7 +229,8 @@ static bool execute(struct graph *graph, struct compute *compute, struct data_se
   if (ok && graph->n_outputs != set->n_out)
     ok = error_set(err, ERROR_FAILED, "%d outputs, %d are stored", graph->n_outputs, set->n_out);
   for (int i = 0; ok && i < graph->n_outputs; i++)
-    if (!reveal_bfloat16(&set->out[i], graph->outputs[i]->t.element, set->arena, err) || !compare(graph->outputs[i], run_value(run, graph->outputs[i]), n, &set->out[i], err)) {
+    if (!reveal_bfloat16(&set->out[i], graph->outputs[i]->t.element, set->arena, err) ||
+        !compare(graph->outputs[i], run_value(run, graph->outputs[i]), n, &set->out[i], err)) {
       *outcome = WRONG;
       ok = false;
     }
@@ -254,8 +258,7 @@ static enum outcome attempt_once(const char *model_path, struct compute *compute
     goto done;
   for (int i = 0; i < graph->n_inputs; i++)
     *image = *image || graph->inputs[i]->t.shape.rank == 4;
-  if (!graph_build(graph, err) || !graph_simplify(graph, err) ||
-      !(fused = graph_fused(graph, FUSE_ALL, NULL, 0, err)))
+  if (!graph_build(graph, err) || !graph_simplify(graph, err) || !(fused = graph_fused(graph, FUSE_ALL, NULL, 0, err)))
     goto done;
   if (execute(graph, compute, set, attempt, 1, &outcome, err) &&
       execute(fused, compute, set, attempt, SAMPLES, &outcome, err))
@@ -353,7 +356,8 @@ struct tally {
   int cases, passed, skipped, failed;
 };
 
-static void report(struct tally *tally, const char *name, struct skip *skip, enum outcome outcome, const struct error *err)
+static void report(struct tally *tally, const char *name, struct skip *skip, enum outcome outcome,
+                   const struct error *err)
 {
   tally->cases++;
   if (outcome == PASSED && !skip) {
@@ -364,7 +368,8 @@ static void report(struct tally *tally, const char *name, struct skip *skip, enu
     printf("ok %d - %s # SKIP %s (%s)\n", tally->cases, name, skip->reason, err->message);
   } else {
     tally->failed++;
-    printf("not ok %d - %s\n# %s\n", tally->cases, name, outcome == PASSED ? "is listed as a skip but passes" : err->message);
+    printf("not ok %d - %s\n# %s\n", tally->cases, name,
+           outcome == PASSED ? "is listed as a skip but passes" : err->message);
   }
   fflush(stdout);
 }
