@@ -231,7 +231,7 @@ static int top_class(const json_t *scores)
   return best;
 }
 
-/* "film.png: occlusion: Pneumonia 0.973, strongest evidence at x 212, y 340; 626 evaluations in 1.2 s",
+/* "film.png: occlusion: Pneumonia, score 0.973, strongest evidence at x 212, y 340; 626 evaluations in 1.2 s",
  * where the picture is, and what the method warns of. */
 static void print_summary(const struct job *job, const struct picture *picture, const struct method *method,
                           const json_t *result, const char *dir)
@@ -240,7 +240,7 @@ static void print_summary(const struct job *job, const struct picture *picture, 
   const json_t *scores = json_object_get(result, "scores"), *at = json_object_get(map, "strongest");
   const int top = top_class(scores);
   const char *label = json_string_value(json_object_get(target, "label"));
-  fprintf(stderr, "%s: %s: %s %.4g", picture->path, method->name, label ? label : "?",
+  fprintf(stderr, "%s: %s: %s, score %.4g", picture->path, method->name, label ? label : "?",
           json_number_value(json_object_get(target, "score")));
   if (json_integer_value(json_object_get(target, "index")) != top)
     fprintf(stderr, " (the top class is %s, %.4g)", penumbra_model_label(job->model, top),

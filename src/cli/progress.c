@@ -8,23 +8,34 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
+static struct timespec first; /* when it came; only the handler uses it */
 
-static void note_interrupt(int signal)
+/* Programs that pass a signal on (timeout, some shells) send it twice at once: what follows within a second is still
+ * the first interrupt. */
+static void note_interrupt(int number)
 {
-  (void)signal;
+  struct timespec now = {0};
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  if (!interrupted)
+    first = now;
+  else if (now.tv_sec - first.tv_sec > 1) {
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+  }
   interrupted = 1;
 }
 
 /* A signal that was ignored from the start (nohup, a background job) stays ignored. */
-static void watch(int signal)
+static void watch(int number)
 {
-  struct sigaction before, action = {.sa_handler = note_interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+  struct sigaction before, action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
-  if (sigaction(signal, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-    (void)sigaction(signal, &action, NULL);
+  if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+    (void)sigaction(number, &action, NULL);
 }
 
 void interrupt_watch(void)
