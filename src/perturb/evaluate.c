@@ -253,11 +253,13 @@ bool evaluate(struct evaluator *e, const struct evaluation *what, struct evaluat
     float *activations = what->activations ? e->batch_activations : NULL;
     if (!(changes ? evaluate_changes : evaluate_images)(e, what, end->count, n, activations, err))
       return false;
-    for (int64_t i = 0; i < n; i++)
-      if (!what->result(what->context, end->count + i, e->batch_scores + i * classes,
-                        activations ? activations + (size_t)i * e->layer : NULL, &stop, err))
+    int64_t taken = 0;
+    for (; taken < n && !stop; taken++)
+      if (!what->result(what->context, end->count + taken, e->batch_scores + taken * classes,
+                        activations ? activations + (size_t)taken * e->layer : NULL, &stop, err))
         return false;
-    end->count += n;
+    end->count += taken;
+    e->count -= n - taken;
     if (stop)
       end->stopped_by = "tolerance";
     if (!report(e, what, end->count, err))

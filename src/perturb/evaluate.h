@@ -62,7 +62,8 @@ struct evaluation {
   void *context;
   /* Write perturbation i. Called in order, each once. */
   bool (*propose)(void *context, int64_t i, struct perturbation *p, struct error *err);
-  /* Take the result of perturbation i, in order. *stop ends the run after this batch's results ("tolerance"). */
+  /* Take the result of perturbation i, in order. *stop ends the run ("tolerance"): what the batch holds beyond i is
+   * dropped and not counted, so that the result depends on i alone. */
   bool (*result)(void *context, int64_t i, const float *scores, const float *activations, bool *stop, struct error *err);
   /* The map as far as it is known, for progress: fill in map [height, width]; may be NULL. */
   void (*preview)(void *context, float *map);
