@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -132,6 +133,9 @@ def train(torch, work, mean, std, epochs):
             adam.step()
             schedule.step()
             total += loss.item()
+            if start // BATCH % 50 == 49:
+                print("epoch %d, step %d: loss %.4f, %.0f s of CPU" % (
+                    epoch + 1, start // BATCH + 1, total / (start // BATCH + 1), time.process_time()), flush=True)
         network.eval()
         z = scores(torch, network, tune_x)
         print("epoch %d: loss %.4f, tuning AUC %s" % (epoch + 1, total / (len(codes) // BATCH),
@@ -365,10 +369,11 @@ def main():
     parser.add_argument("--trained", action="store_true", help="take the network from WORK instead of training it")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "share", "penumbra"))
     arguments = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: no spinning on a shared machine
     import torch
     torch.set_num_threads(2)
     work = arguments.work
-    draw_sets(arguments.build, work, SETS)
+    draw_sets(arguments.build, work, ["train0", "train1", "tune"])
     sample = np.concatenate([Pictures(work, n).codes[:2000] for n in ("train0", "train1")]).astype(np.float64)
     mean, std = round(sample.mean() / 257, 2), round(sample.std() / 257, 2)
     print("mean %.2f, SD %.2f of 255" % (mean, std), flush=True)
@@ -378,6 +383,7 @@ def main():
         network.eval()
     else:
         network = train(torch, work, mean, std, arguments.epochs)
+    draw_sets(arguments.build, work, SETS)
     tune = Pictures(work, "tune")
     ab = calibrate(tune.labels, scores(torch, network, to_input(torch, tune.codes, mean, std)))
     evaluation = judge(torch, network, ab, work, mean, std)
