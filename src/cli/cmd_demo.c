@@ -23,8 +23,8 @@ static const char model_name[] = "phantom.onnx";
 
 /* ---- where the model is ----------------------------------------------------------------------------------------- */
 
-/* $PENUMBRA_SHARE, then beside the program (PREFIX/bin -> PREFIX/share, or a build folder), then where it was to be
- * installed. */
+/* $PENUMBRA_SHARE, then near the program (PREFIX/bin -> PREFIX/share, or beside it in a build folder), then where it
+ * was to be installed. */
 static const char *find_model(const struct args *args, struct error *err)
 {
   static const char *const below[] = {"../share/penumbra", "../../share/penumbra"};

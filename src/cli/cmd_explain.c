@@ -152,7 +152,9 @@ static bool read_request(struct job *job, struct error *err)
   const struct args *args = job->args;
   int64_t seed = 0, threads = 0;
   penumbra_request *r = &job->request;
-  *r = (penumbra_request){.size = sizeof *r, .target = args_text(args, "target"), .score = args_text(args, "score"),
+  *r = (penumbra_request){.size = sizeof *r,
+                          .target = args_text(args, "target"),
+                          .score = args_text(args, "score"),
                           .exact_full = args_has(args, "exact-full")};
   if (!args_integer(args, "seed", 0, INT64_MAX, &seed, err) || !args_integer(args, "threads", 1, 4096, &threads, err) ||
       !args_bytes(args, "memory", &r->memory, err) || !args_integer(args, "evals", 1, INT64_MAX, &r->evals, err) ||
@@ -431,7 +433,8 @@ static const struct option options[] = {
      "Explanation", NULL},
     {"defaults", 0, "paper", "use the parameters of the paper wherever they differ", "Explanation", NULL},
     {"seed", 0, "N", "fixes everything random (default 0)", "Explanation", NULL},
-    {"exact-full", 0, NULL, "run the whole model for every perturbation, never on windows: for comparison", "Limits", NULL},
+    {"exact-full", 0, NULL, "run the whole model for every perturbation, never on windows: for comparison", "Limits",
+     NULL},
     {"evals", 0, "N", "stop after so many evaluations of the model", "Limits", NULL},
     {"budget", 0, "S", "stop after so many seconds, with what is known by then", "Limits", NULL},
     {"threads", 0, "N", "processor cores used (default all); the result does not depend on it", "Limits", NULL},

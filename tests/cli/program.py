@@ -11,7 +11,8 @@ class Done:
 
     def __init__(self, words, folder, environment, limit=120):
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            process = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=err)
             watch = threading.Timer(limit, process.kill)
             watch.start()
             _, status, usage = os.wait4(process.pid, 0)

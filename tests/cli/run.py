@@ -73,7 +73,8 @@ def evaluate(expression, command, folder):
         "shape": lambda p: npy(folder / p)[0]["shape"],
         "dtype": lambda p: npy(folder / p)[0]["descr"],
         "data": lambda p: npy(folder / p)[1],
-        "err": command.done.err, "all": all, "any": any, "len": len, "sum": sum, "abs": abs, "sorted": sorted, "set": set, "list": list,
+        "err": command.done.err, "all": all, "any": any, "len": len, "sum": sum, "abs": abs, "sorted": sorted, "set": set,
+        "list": list,
         "max": max, "min": min, "range": range, "isinstance": isinstance, "str": str, "float": float,
     }
     code = compile(expression, "expression", "eval")
