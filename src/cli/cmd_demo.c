@@ -27,7 +27,7 @@ static const char model_name[] = "phantom.onnx";
  * was to be installed. */
 static const char *find_model(const struct args *args, struct error *err)
 {
-  static const char *const below[] = {"../share/penumbra", "../../share/penumbra"};
+  static const char *const below[] = {"../share/penumbra", "."};
   const char *path, *said = getenv("PENUMBRA_SHARE");
   char program[PATH_MAX];
   if (said && *said) {
@@ -96,6 +96,28 @@ static const char *verdict(const struct demo *demo, const char *picture_dir, con
   return answer;
 }
 
+/* "nodule 0.973 falls most when x 212, y 340 is covered, which is where it was drawn (0.61 s)". */
+static void tell(const struct demo *demo, const json_t *result, const char *picture_dir)
+{
+  const json_t *aim = json_object_get(result, "target"), *map = json_object_get(result, "map");
+  const json_t *at = json_object_get(map, "strongest");
+  const char *label = json_string_value(json_object_get(aim, "label"));
+  const int x = (int)json_integer_value(json_array_get(at, 0)), y = (int)json_integer_value(json_array_get(at, 1));
+  const double score = json_number_value(json_object_get(aim, "score"));
+  const double seconds = json_number_value(json_object_get(json_object_get(result, "timing"), "total_s"));
+  char text[256];
+  if (json_number_value(json_object_get(map, "max")) > 0)
+    (void)snprintf(text, sizeof text, "%s %.3f falls most when x %d, y %d is covered%s (%.2f s)", label ? label : "?",
+                   score, x, y, verdict(demo, picture_dir, label ? label : "", x, y), seconds);
+  else
+    (void)snprintf(text, sizeof text,
+                   "%s %.3f does not fall, whatever is covered: nothing in the picture speaks for it "
+                   "(%.2f s)",
+                   label ? label : "?", score, seconds);
+  help_wrap(stdout, text, 0, 6);
+  fflush(stdout);
+}
+
 static bool explain(struct demo *demo, const penumbra_image *image, const char *picture_dir, const char *target,
                     const char *dir, struct error *err)
 {
@@ -109,18 +131,8 @@ static bool explain(struct demo *demo, const penumbra_image *image, const char *
   progress_clear(&demo->progress);
   bool ok = result && penumbra_explanation_save(e, dir, replace_own(demo->args->arena, dir, "result.json"), &cause);
   if (ok) {
-    const json_t *aim = json_object_get(result, "target"), *map = json_object_get(result, "map");
-    const json_t *at = json_object_get(map, "strongest");
-    const char *label = json_string_value(json_object_get(aim, "label"));
-    int x = (int)json_integer_value(json_array_get(at, 0)), y = (int)json_integer_value(json_array_get(at, 1));
-    double score = json_number_value(json_object_get(aim, "score"));
-    const char *text =
-        arena_printf(demo->args->arena, "%s %.3f: covering the picture at x %d, y %d lowers it most%s; took %.2f s",
-                     label ? label : "?", score, x, y, verdict(demo, picture_dir, label ? label : "", x, y),
-                     json_number_value(json_object_get(json_object_get(result, "timing"), "total_s")));
     printf("    %s/overlay.png\n", dir);
-    help_wrap(stdout, text ? text : "", 0, 6);
-    fflush(stdout);
+    tell(demo, result, picture_dir);
   } else if (!err->code) {
     tables_error(&cause, err);
   }
@@ -207,9 +219,10 @@ static bool run(const struct args *args, struct error *err)
   demo.scores = arena_array(args->arena, (size_t)penumbra_model_classes(demo.model), sizeof *demo.scores);
   bool ok = demo.scores != NULL || error_memory(err, "the scores");
   if (ok)
-    printf(
-        "penumbra draws two chest radiographs, asks a small model what it sees, and covers each picture piece by piece "
-        "to find what the answers rest on. Not for clinical use.\n");
+    help_wrap(stdout,
+              "penumbra draws two chest radiographs, asks a small model what it sees in them, and covers each picture "
+              "piece by piece to find what the answers rest on. Not for clinical use.",
+              0, 0);
   ok = ok && show_patient(&demo, err) && show_healthy(&demo, err);
   if (ok)
     printf(
