@@ -13,7 +13,8 @@ bool explanation_init(struct explanation *e, struct error *err)
   e->quality = json_object();
   e->details = json_object();
   e->warnings = json_array();
-  if (e->quality && e->details && e->warnings)
+  e->documents = json_object();
+  if (e->quality && e->details && e->warnings && e->documents)
     return true;
   explanation_free(e);
   return error_memory(err, "an explanation");
@@ -27,6 +28,7 @@ void explanation_free(struct explanation *e)
   json_decref(e->quality);
   json_decref(e->details);
   json_decref(e->warnings);
+  json_decref(e->documents);
   *e = (struct explanation){0};
 }
 

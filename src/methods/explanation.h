@@ -30,6 +30,7 @@ struct explanation {
   json_t *quality;       /* object: what the method can say of itself */
   json_t *details;       /* object: further results for result.json */
   json_t *warnings;      /* array of {"id","message"} */
+  json_t *documents;     /* object: what is under NAME becomes the file NAME.json */
 };
 
 bool explanation_init(struct explanation *e, struct error *err);

@@ -44,6 +44,19 @@ static const struct fill_kind *kind_named(const char *name, size_t length)
   return NULL;
 }
 
+bool fill_known(const char *text, size_t length)
+{
+  char number[32], *end;
+  if (kind_named(text, length))
+    return true;
+  if (length == 0 || length >= sizeof number)
+    return false;
+  memcpy(number, text, length);
+  number[length] = '\0';
+  (void)strtod(number, &end);
+  return !*end;
+}
+
 static bool unknown(const char *text, struct error *err)
 {
   struct str names;

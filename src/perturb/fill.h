@@ -47,6 +47,8 @@ struct fill {
  * ERROR_USAGE naming the fill and what is possible. */
 bool fill_open(struct fill *fill, const char *text, const struct fill_scene *scene, struct error *err);
 void fill_close(struct fill *fill);
+/* Whether the first `length` bytes are the name of a kind, or a number. */
+bool fill_known(const char *text, size_t length);
 
 /* The fill in the model's values, x [height, width, channels]. Not for kinds that need a region. */
 bool fill_values(const struct fill *fill, uint32_t draw, float *x, struct error *err);
