@@ -3,6 +3,7 @@
  * result instead of being passes over memory of their own. */
 #include "graph/graph.h"
 
+#include "graph/patterns.h"
 #include "ops/op.h"
 #include "ops/unary.h"
 
@@ -96,15 +97,21 @@ static bool reversible(struct post post)
 
 static bool fuse_activation(struct node *node, enum fusion fusion, const bool *pinned)
 {
-  struct post post;
-  if (!unary_post(node, &post))
+  struct post post[MAX_POST];
+  int n = 1;
+  if (strcmp(node->type, "Affine") == 0 && !node->scale && !node->shift && !node->residual) {
+    n = node->n_post;
+    memcpy(post, node->post, sizeof post);
+  } else if (!unary_post(node, &post[0])) {
     return false;
+  }
   struct node *before = open_producer(node->in[0], pinned);
-  if (!before || before->n_post == MAX_POST || node->in[0]->t.layout != node->out[0]->t.layout)
+  if (!before || before->n_post + n > MAX_POST || node->in[0]->t.layout != node->out[0]->t.layout)
     return false;
-  if (fusion == FUSE_REVERSIBLE && (!reversible(post) || before->n_post > 0))
+  if (fusion == FUSE_REVERSIBLE && (n != 1 || !reversible(post[0]) || before->n_post > 0))
     return false;
-  before->post[before->n_post++] = post;
+  for (int i = 0; i < n; i++)
+    before->post[before->n_post++] = post[i];
   take_over(before, node->out[0]);
   return true;
 }
@@ -157,16 +164,25 @@ struct graph *graph_fused(const struct graph *graph, enum fusion fusion, struct 
   for (int i = 0; i < copy->n_outputs; i++)
     pinned[copy->outputs[i]->id] = true;
   graph_count_uses(copy);
+  if (fusion == FUSE_ALL && !patterns_join(copy, pinned, err)) {
+    mem_free(pinned);
+    mem_free(order);
+    graph_free(copy);
+    return NULL;
+  }
   int kept = 0;
   for (int i = 0; i < copy->n_nodes; i++) {
     struct node *node = copy->nodes[i];
-    const bool gone = fuse_activation(node, fusion, pinned) || fuse_residual(node, order, pinned);
+    const bool joined = fuse_activation(node, fusion, pinned);
+    const bool summed = !joined && fuse_residual(node, order, pinned);
+    const bool gone = joined || summed;
+    /* A fused result is there when the node that took it over has run. */
+    int when = joined ? order[node->in[0]->id] : i + 1;
+    if (summed)
+      when = order[node->in[0]->id] > order[node->in[1]->id] ? order[node->in[0]->id] : order[node->in[1]->id];
     for (int k = 0; k < node->n_out; k++)
-      if (node->out[k]) /* a fused result is there when the node that took it over has run */
-        order[node->out[k]->id] = gone ? order[node->in[0]->id] > order[node->in[node->n_in - 1]->id]
-                                           ? order[node->in[0]->id]
-                                           : order[node->in[node->n_in - 1]->id]
-                                       : i + 1;
+      if (node->out[k])
+        order[node->out[k]->id] = when;
     if (!gone)
       copy->nodes[kept++] = node;
   }
