@@ -3,6 +3,7 @@
 #include "api/object.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "methods/fills_each.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -88,7 +89,8 @@ static bool read_request(const penumbra_request *request, struct explain *explai
   return true;
 }
 
-/* The map on the source image's grid, for every target; which source pixels the model saw, if not all. */
+/* The map on the source image's grid, for every target; which source pixels the model saw, if not all; superpixels, -1
+ * where it saw nothing. */
 static bool to_source(struct explanation *e, const struct input *input, struct error *err)
 {
   const struct geometry *g = &input->geometry;
@@ -113,7 +115,11 @@ static bool to_source(struct explanation *e, const struct input *input, struct e
       seen[i] = coverage[i];
   }
   mem_free(coverage);
-  return ok;
+  const struct npy *segments = explanation_find(e, "segments");
+  int32_t *on_source = ok && segments ? explanation_ints(e, "segments_source", 2, dims + 1, err) : NULL;
+  if (on_source)
+    preprocess_labels_to_source(g, explanation_find(e, "segments")->data, on_source, -1);
+  return ok && (on_source || !segments);
 }
 
 static json_t *map_json(const struct explanation *e)
@@ -169,6 +175,10 @@ static json_t *result_json(const struct penumbra_explanation *x, const struct pe
   json_t *arrays = json_array();
   for (int i = 0; i < e->n_arrays; i++)
     json_array_append_new(arrays, json_sprintf("%s.npy", e->arrays[i].name));
+  const char *document;
+  json_t *ignored;
+  json_object_foreach(e->documents, document, ignored)
+    json_array_append_new(arrays, json_sprintf("%s.json", document));
   const double speed = e->seconds > 0 ? (double)e->evaluations / e->seconds : NAN;
   return json_pack(
     "{s:s, s:{s:s, s:s}, s:o, s:{s:s, s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:o, s:O, s:{s:o, s:o, s:o}, s:O, s:o}",
@@ -195,7 +205,7 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
     return false;
   if (image->image.note)
     explanation_warn(&x->e, "image", "%s: %s", image->name, image->image.note);
-  if (!method->run(&explain, options, &x->e, err) || !to_source(&x->e, input, err))
+  if (!method_run(&explain, method, options, &x->e, err) || !to_source(&x->e, input, err))
     return false;
   x->image = image_reference(image);
   x->method = method->name;
@@ -275,12 +285,17 @@ bool penumbra_explanation_save(const penumbra_explanation *x, const char *dir, u
 {
   struct error failed = {ERROR_NONE};
   struct output out = {0};
-  char path[4096];
+  char path[4096], name[64];
+  const char *document;
+  json_t *content;
   bool ok = output_begin(&out, dir, (flags & PENUMBRA_OVERWRITE) != 0, &failed);
   for (int i = 0; ok && i < x->e.n_arrays; i++) {
-    char name[64];
     (void)snprintf(name, sizeof name, "%s.npy", x->e.arrays[i].name);
     ok = output_path(&out, name, path, sizeof path, &failed) && npy_write(path, &x->e.arrays[i].array, &failed);
+  }
+  json_object_foreach(x->e.documents, document, content) {
+    (void)snprintf(name, sizeof name, "%s.json", document);
+    ok = ok && output_path(&out, name, path, sizeof path, &failed) && json_write_path(content, path, &failed);
   }
   ok = ok && figures_write(x, &out, &failed) && output_path(&out, "result.json", path, sizeof path, &failed) &&
        json_write_path(x->result, path, &failed) && output_commit(&out, &failed);
