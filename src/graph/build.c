@@ -306,11 +306,35 @@ static bool build_nodes(struct graph *graph, struct error *err)
   return ok;
 }
 
+/* A weight that is not a number makes every score one, unless a Relu swallows it on the way: refuse it here, by name.
+ * Infinities are left alone, masks of attention use them. */
+static bool check_constants(const struct graph *graph, struct error *err)
+{
+  enum { CHUNK = 4096 };
+  float chunk[CHUNK];
+  for (int i = 0; i < graph->n_values; i++) {
+    const struct value *value = graph->values[i];
+    if (!value->t.data || value->t.dtype != DTYPE_F32)
+      continue;
+    const int64_t count = tensor_count(&value->t);
+    for (int64_t from = 0; from < count; from += CHUNK) {
+      const int64_t n = count - from < CHUNK ? count - from : CHUNK;
+      int bad = 0;
+      memcpy(chunk, (const unsigned char *)value->t.data + (size_t)from * sizeof *chunk, (size_t)n * sizeof *chunk);
+      for (int64_t k = 0; k < n; k++)
+        bad |= chunk[k] != chunk[k];
+      if (bad)
+        return error_set(err, ERROR_FAILED, "'%.80s' holds a value that is not a number (NaN)", value->name);
+    }
+  }
+  return true;
+}
+
 bool graph_build(struct graph *graph, struct error *err)
 {
   if (graph->n_outputs < 1)
     return error_set(err, ERROR_FAILED, "the graph has no output");
-  if (!sort_nodes(graph, err) || !resolve_operators(graph, err) || !build_nodes(graph, err))
+  if (!check_constants(graph, err) || !sort_nodes(graph, err) || !resolve_operators(graph, err) || !build_nodes(graph, err))
     return false;
   graph_prune(graph);
   return true;

@@ -204,8 +204,12 @@ static bool set_geometry(struct occlusion *o, struct error *err)
       return false;
     const int64_t ceiling = o->explain->evaluate.evals;
     if (!ceiling || 2 + visited(o) * o->draws <= ceiling ||
-        (o->y.stride == o->y.patch && o->x.stride == o->x.patch))
+        (o->y.stride == o->y.patch && o->x.stride == o->x.patch)) {
+      if (ceiling && 2 + visited(o) * o->draws > ceiling)
+        return error_set(err, ERROR_USAGE, "evals: %lld is below the %lld that a patch of %d px needs side by side",
+                         (long long)ceiling, (long long)(2 + visited(o) * o->draws), o->y.patch);
       break;
+    }
     o->y.stride += o->y.stride < o->y.patch;
     o->x.stride += o->x.stride < o->x.patch;
   }
