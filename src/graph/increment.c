@@ -338,7 +338,6 @@ bool increment_run(struct increment *inc, const struct change *changes, int n, f
   for (int i = 0; i < inc->n_stages; i++)
     if (!stage_run(inc, &inc->stages[i], n, err))
       return false;
-  inc->classes_known = true;
   return run_tail(inc, n, raw, activations, err);
 }
 

@@ -66,9 +66,16 @@ static void propagate(const struct graph *graph, const struct layer *layers, int
   }
 }
 
-/* Largest and average windows over all places of the change, per axis. */
-static bool measure_windows(const struct graph *graph, struct layer *layers, int height, int width, struct error *err)
+/* Windows over all places of the change, per axis: largest, average, how often each size. */
+static bool measure_windows(const struct graph *graph, struct layer *layers, int height, int width, struct arena *arena,
+                            struct error *err)
 {
+  for (int i = 0; i < graph->n_values; i++)
+    for (int a = 0; a < 2 && layers[i].head; a++) {
+      const int extent = a == 0 ? layers[i].view.height : layers[i].view.width;
+      if (!(layers[i].sizes[a] = arena_array(arena, (size_t)extent + 1, sizeof(int))))
+        return error_memory(err, "windows");
+    }
   int *lo = mem_zero(2 * (size_t)graph->n_values + 2, sizeof *lo), *hi = lo ? lo + graph->n_values + 1 : NULL;
   if (!lo)
     return error_memory(err, "windows");
@@ -83,6 +90,7 @@ static bool measure_windows(const struct graph *graph, struct layer *layers, int
           const int window = hi[i] - lo[i];
           layers[i].bound[a] = window > layers[i].bound[a] ? window : layers[i].bound[a];
           layers[i].mean[a] += (double)window / places;
+          layers[i].sizes[a][window]++;
         }
     }
   }
@@ -100,5 +108,5 @@ struct layer *layers_new(const struct graph *graph, int height, int width, struc
   for (int i = 0; i < graph->n_values; i++)
     layers[i].alias = -1;
   mark_head(graph, layers);
-  return measure_windows(graph, layers, height, width, err) ? layers : NULL;
+  return measure_windows(graph, layers, height, width, arena, err) ? layers : NULL;
 }

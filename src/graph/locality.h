@@ -15,6 +15,7 @@ struct layer {
   int alias;                /* id of the value whose bytes these are, or -1 */
   int bound[2];             /* largest window, px */
   double mean[2];           /* average window over all places of the change */
+  int *sizes[2];            /* how many of those places give a window of this size, 0..bound */
   size_t offset;            /* of the windows' memory */
   struct window *window;  /* [batch] */
   int *order;               /* positions as their windows lie in memory */

@@ -50,11 +50,39 @@ static bool make_pixel_node(struct increment *inc, struct stage *stage, struct e
   return true;
 }
 
+/* Upper ends of at most MAX_TOPS classes for these window sizes, least waste in all: tries every pair of cuts. */
+static int choose_tops(const int *count, int largest, int tops[MAX_TOPS])
+{
+  double best = -1;
+  int n = 0;
+  for (int a = 1; a <= largest; a++)
+    for (int b = a; b <= largest; b++) {
+      double cost = 0;
+      for (int s = 1; s <= largest; s++)
+        cost += (double)count[s] * (s <= a ? a : s <= b ? b : largest);
+      if (best >= 0 && cost >= best)
+        continue;
+      best = cost;
+      n = 0;
+      tops[n++] = a;
+      if (b > a)
+        tops[n++] = b;
+      if (largest > b)
+        tops[n++] = largest;
+    }
+  return n;
+}
+
 bool stage_make(struct stage *stage, const struct node *node, struct increment *inc, struct error *err)
 {
   stage->node = node;
   stage->rule = window_rule_of(node);
   stage->real_share = stage->rule.kind == WINDOW_SLIDE ? window_real_share(&stage->rule.space) : 1;
+  /* Of all places, not of those that are asked for: kernels of different sizes may add up in different orders, and a
+   * window's last bit must depend neither on the others nor on how many are computed in one call. */
+  const struct layer *layer = &inc->layers[node->out[0]->id];
+  for (int a = 0; a < 2 && stage->rule.kind == WINDOW_SLIDE && (node->op->flags & OP_WEIGHTS); a++)
+    stage->n_tops[a] = choose_tops(layer->sizes[a], layer->bound[a], stage->tops[a]);
   return stage->rule.kind != WINDOW_POINT || (node->op->flags & OP_WEIGHTS) || make_pixel_node(inc, stage, err);
 }
 
@@ -162,61 +190,10 @@ static struct kernel *window_kernel(struct increment *inc, struct stage *stage, 
 
 /* ---- size classes ---------------------------------------------------------------------------------------------- */
 
-/* Upper ends of at most MAX_TOPS classes for these window sizes, least waste in all: tries every pair of cuts. */
-static int choose_tops(const int *count, int largest, int bound, int tops[MAX_TOPS])
-{
-  double best = -1;
-  int n = 0;
-  for (int a = 1; a <= largest; a++)
-    for (int b = a; b <= largest; b++) {
-      double cost = 0;
-      for (int s = 1; s <= largest; s++)
-        cost += (double)count[s] * (s <= a ? a : s <= b ? b : largest);
-      if (best >= 0 && cost >= best)
-        continue;
-      best = cost;
-      n = 0;
-      tops[n++] = a;
-      if (b > a)
-        tops[n++] = b;
-      if (largest > b)
-        tops[n++] = largest;
-    }
-  /* Places that were not in the first call may need more. */
-  if (n < MAX_TOPS && bound > largest)
-    tops[n++] = bound;
-  else if (bound > largest)
-    tops[n - 1] = bound;
-  return n;
-}
-
 static void size_of(const struct rect *r, int size[2])
 {
   size[0] = r->y1 - r->y0;
   size[1] = r->x1 - r->x0;
-}
-
-static bool choose_classes(const struct increment *inc, struct stage *stage, const struct rect *windows, int n,
-                           struct error *err)
-{
-  const struct layer *out = &inc->layers[stage->node->out[0]->id];
-  for (int a = 0; a < 2; a++) {
-    const int extent = a == 0 ? out->view.height : out->view.width;
-    int *count = mem_zero((size_t)extent + 2, sizeof *count), largest = 1;
-    if (!count)
-      return error_memory(err, "windows");
-    for (int i = 0; i < n; i++) {
-      int size[2];
-      size_of(&windows[i], size);
-      if (rect_empty(&windows[i]))
-        continue;
-      count[size[a]]++;
-      largest = size[a] > largest ? size[a] : largest;
-    }
-    stage->n_tops[a] = choose_tops(count, largest, out->bound[a], stage->tops[a]);
-    mem_free(count);
-  }
-  return true;
 }
 
 /* Rectangle of the class a window falls into, moved inwards at the edges; the whole map where that is cheaper. */
@@ -316,6 +293,29 @@ static void gather_windows(void *context, int64_t begin, int64_t end)
   }
 }
 
+/* What a window holds around the change is the base's, to the bit, though a kernel of another size has computed it anew:
+ * nothing later may depend on how much more than the change a window holds. */
+static void restore_rims(void *context, int64_t begin, int64_t end)
+{
+  const struct gather_job *j = context;
+  const struct layer *out = &j->inc->layers[j->stage->node->out[0]->id];
+  const size_t c = (size_t)out->view.channels;
+  for (int64_t i = begin; i < end; i++) {
+    const struct window *o = &out->window[j->list[i]];
+    const struct layer_view view = view_at(j->inc, out, j->list[i]);
+    const struct rect *h = &o->held, *t = &o->tight;
+    const size_t width = (size_t)(h->x1 - h->x0), left = (size_t)(t->x0 - h->x0), right = (size_t)(h->x1 - t->x1);
+    for (int y = h->y0; y < h->y1; y++) {
+      const float *base = view.base + ((size_t)y * (size_t)view.width + (size_t)h->x0) * c;
+      float *row = o->data + (size_t)(y - h->y0) * width * c;
+      const bool inside = y >= t->y0 && y < t->y1;
+      memcpy(row, base, (inside ? left : width) * c * sizeof *row);
+      if (inside)
+        memcpy(row + (width - right) * c, base + (width - right) * c, right * c * sizeof *row);
+    }
+  }
+}
+
 /* Windows of one class, in chunks. */
 static bool convolve_class(struct increment *inc, struct stage *stage, const int *list, int n, struct error *err)
 {
@@ -337,6 +337,8 @@ static bool convolve_class(struct increment *inc, struct stage *stage, const int
     if (!kernel_run(kernel, job.to, NULL, node->shift, out->window[list[done]].data,
                     inc->scratch, err))
       return false;
+    if (!whole)
+      threads_for(m, 32768 / (job.pitch + 1) + 1, restore_rims, &job);
     done += m;
   }
   return true;
@@ -369,20 +371,10 @@ static int sort_by_class(struct increment *inc, const struct layer *out, int n)
 static bool run_convolution(struct increment *inc, struct stage *stage, int n, struct error *err)
 {
   struct layer *out = &inc->layers[stage->node->out[0]->id];
-  struct rect *windows = inc->classes_known ? NULL : mem_alloc((size_t)n * sizeof *windows);
-  if (!inc->classes_known && !windows)
-    return error_memory(err, "windows");
   for (int p = 0; p < n; p++) {
     out->window[p].tight = tight_of(inc, stage, p);
-    if (windows)
-      windows[p] = out->window[p].tight;
-  }
-  const bool ok = !windows || choose_classes(inc, stage, windows, n, err);
-  mem_free(windows);
-  if (!ok)
-    return false;
-  for (int p = 0; p < n; p++)
     out->window[p].held = class_rect(stage, &out->view, &out->window[p].tight);
+  }
   const int listed = sort_by_class(inc, out, n);
   stage_lay_out(inc, out, inc->list, listed);
   for (int from = 0; from < listed;) {

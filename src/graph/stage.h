@@ -23,7 +23,7 @@ struct stage {
   const struct node *node;
   struct window_rule rule;
   double real_share;                 /* of a full convolution's nominal work */
-  int tops[2][MAX_TOPS], n_tops[2];  /* size classes, ascending; set by the first call */
+  int tops[2][MAX_TOPS], n_tops[2];  /* size classes of a convolution's windows, ascending */
   struct window_kernel *kernels;     /* convolutions over windows */
   struct kernel *rows[ROW_CHUNKS];   /* 1x1 convolutions over rows of pixels */
   struct node *pixel;                /* element-wise nodes: the same on one pixel */
@@ -49,7 +49,6 @@ struct increment {
   struct run *tail_runs[TAIL_LOG2 + 1];
   void *tail_memory;
   size_t tail_bytes;
-  bool classes_known;
   int *bucket, *list;      /* [batch] each: work space of one stage */
 };
 
