@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_CHANGES = 64, MIN_CHANGES = 4 }; /* positions of one incremental call */
+enum { MAX_CHANGES = 64, MIN_CHANGES = 4 };  /* positions of one incremental call */
+enum { MAX_LOCKSTEP = 32, MIN_LOCKSTEP = 2 }; /* sequences that step at once */
 
 /* Windows are used where they leave at most this share of the work: below that, gathering eats the gain. */
 #define WORTHWHILE_SHARE 0.85
@@ -31,6 +32,8 @@ struct onnx_session {
   bool exact_full;
   struct increment *increment;          /* for changes of increment_height x increment_width, or NULL */
   int increment_height, increment_width, increment_batch;
+  struct increment *sequences;          /* for sequences_wanted sequences of such changes, or fewer */
+  int sequences_height, sequences_width, sequences_wanted, lockstep;
   float *raw_changes;                   /* [MAX_CHANGES, outputs] */
 };
 
@@ -41,6 +44,7 @@ static void close_session(struct session *base)
     run_free(s->runs[i]);
   mem_unmap(s->memory, s->memory_bytes);
   increment_free(s->increment);
+  increment_free(s->sequences);
   mem_free(s->raw_changes);
   graph_free(s->graph);
   compute_close(s->compute);
@@ -129,7 +133,9 @@ static bool predict(struct session *base, const float *images, int64_t n, float 
 static bool make_increment(struct onnx_session *s, int height, int width, struct error *err)
 {
   increment_free(s->increment);
-  s->increment = NULL;
+  increment_free(s->sequences);
+  s->increment = s->sequences = NULL;
+  s->sequences_height = s->sequences_width = s->sequences_wanted = s->lockstep = 0;
   s->increment_height = height;
   s->increment_width = width;
   for (s->increment_batch = MAX_CHANGES; s->increment_batch >= MIN_CHANGES; s->increment_batch /= 2) {
@@ -144,6 +150,13 @@ static bool make_increment(struct onnx_session *s, int height, int width, struct
   }
   s->increment_batch = 0; /* the plain path needs less */
   return true;
+}
+
+static bool need_raw_changes(struct onnx_session *s, struct error *err)
+{
+  if (!s->raw_changes)
+    s->raw_changes = mem_zero((size_t)MAX_CHANGES * (size_t)s->model->outputs, sizeof *s->raw_changes);
+  return s->raw_changes != NULL || error_memory(err, "scores");
 }
 
 static bool begin_changes(struct session *base, const float *image, int height, int width, int *batch, struct error *err)
@@ -164,10 +177,8 @@ static bool begin_changes(struct session *base, const float *image, int height, 
   }
   if (!s->increment_batch)
     return true;
-  if (!s->raw_changes)
-    s->raw_changes = mem_zero((size_t)MAX_CHANGES * (size_t)s->model->outputs, sizeof *s->raw_changes);
-  if (!s->raw_changes)
-    return error_memory(err, "scores");
+  if (!need_raw_changes(s, err))
+    return false;
   *batch = s->increment_batch;
   return increment_base(s->increment, 0, image, err);
 }
@@ -183,8 +194,77 @@ static bool predict_changes(struct session *base, const struct change *changes, 
   return true;
 }
 
+/* Windows for as many sequences in lockstep as the memory limit allows, each with a base run of its own. */
+static bool make_sequences(struct onnx_session *s, int height, int width, int n, struct error *err)
+{
+  double share;
+  increment_free(s->sequences);
+  s->sequences = NULL;
+  s->lockstep = 0;
+  s->sequences_height = height;
+  s->sequences_width = width;
+  s->sequences_wanted = n;
+  if (!increment_share(s->graph, &(struct increment_options){.height = height, .width = width}, &share, err))
+    return false;
+  int batch = share <= WORTHWHILE_SHARE ? n : 0;
+  while (batch >= MIN_LOCKSTEP) {
+    const struct increment_options options = {height, width, batch, batch, NULL};
+    s->sequences = increment_new(s->graph, s->compute, &options, err);
+    if (!s->sequences)
+      return false;
+    const size_t bytes = increment_bytes(s->sequences);
+    if (bytes <= s->limit) {
+      s->lockstep = batch;
+      return true;
+    }
+    increment_free(s->sequences);
+    s->sequences = NULL;
+    const int fits = (int)((double)batch * ((double)s->limit / (double)bytes)); /* bytes grow with the batch */
+    batch = fits < batch ? fits : batch - 1;
+  }
+  return true; /* the plain path needs less */
+}
+
+static bool begin_sequences(struct session *base, const float *const *bases, int n, int height, int width, int *lockstep,
+                            struct error *err)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  const int wanted = n < MIN_LOCKSTEP ? MIN_LOCKSTEP : n < MAX_LOCKSTEP ? n : MAX_LOCKSTEP;
+  *lockstep = 0;
+  if (s->exact_full)
+    return true;
+  increment_free(s->increment); /* one kind of windows at a time holds the memory limit */
+  s->increment = NULL;
+  s->increment_height = s->increment_width = s->increment_batch = 0;
+  if ((height != s->sequences_height || width != s->sequences_width || wanted > s->sequences_wanted) &&
+      !make_sequences(s, height, width, wanted, err))
+    return false;
+  if (!s->lockstep)
+    return true;
+  if (!need_raw_changes(s, err))
+    return false;
+  *lockstep = n < s->lockstep ? n : s->lockstep;
+  for (int i = 0; i < *lockstep; i++)
+    if (i > 0 && bases[i] == bases[i - 1])
+      increment_copy_base(s->sequences, i - 1, i);
+    else if (!increment_base(s->sequences, i, bases[i], err))
+      return false;
+  return true;
+}
+
+static bool step_sequences(struct session *base, const struct change *changes, int n, float *scores, struct error *err)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  if (!increment_step(s->sequences, changes, n, s->raw_changes, err))
+    return false;
+  for (int i = 0; i < n; i++)
+    to_scores(s, s->raw_changes + i * s->model->outputs, scores + i * base->predictor->classes);
+  return true;
+}
+
 static const struct session_ops session_ops = {
-  .predict = predict, .begin_changes = begin_changes, .predict_changes = predict_changes, .close = close_session,
+  .predict = predict, .begin_changes = begin_changes, .predict_changes = predict_changes,
+  .begin_sequences = begin_sequences, .step_sequences = step_sequences, .close = close_session,
 };
 
 /* The largest batch whose activations, images and copies of the layer stay within the limit. */

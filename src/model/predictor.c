@@ -47,3 +47,17 @@ bool session_predict_changes(struct session *session, const struct change *chang
   return session->ops->predict_changes(session, changes, n, scores, activations, err) &&
          check_scores(session, scores, n, err);
 }
+
+bool session_begin_sequences(struct session *session, const float *const *bases, int n, int height, int width,
+                             int *lockstep, struct error *err)
+{
+  *lockstep = 0;
+  return !session->ops->begin_sequences ||
+         session->ops->begin_sequences(session, bases, n, height, width, lockstep, err);
+}
+
+bool session_step_sequences(struct session *session, const struct change *changes, int n, float *scores,
+                            struct error *err)
+{
+  return session->ops->step_sequences(session, changes, n, scores, err) && check_scores(session, scores, n, err);
+}

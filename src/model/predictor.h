@@ -48,6 +48,14 @@ struct session_ops {
                         struct error *err);
   bool (*predict_changes)(struct session *session, const struct change *changes, int n, float *scores,
                           float *activations, struct error *err);
+  /* Optional, both or none: images that change step by step, each from where it has come to. begin_sequences takes n
+   * images and gets ready for changes of at most height x width px; the first *lockstep of them have begun (fewer than
+   * n where memory ends), none where windows would save too little. step_sequences makes change i in sequence i, for
+   * the first n, and scores what they have become. An empty rectangle changes nothing. */
+  bool (*begin_sequences)(struct session *session, const float *const *bases, int n, int height, int width,
+                          int *lockstep, struct error *err);
+  bool (*step_sequences)(struct session *session, const struct change *changes, int n, float *scores,
+                         struct error *err);
   void (*close)(struct session *session);
 };
 
@@ -72,5 +80,10 @@ bool session_begin_changes(struct session *session, const float *base, int heigh
                            struct error *err);
 bool session_predict_changes(struct session *session, const struct change *changes, int n, float *scores,
                              float *activations, struct error *err);
+/* *lockstep 0 also where the predictor knows no windows. */
+bool session_begin_sequences(struct session *session, const float *const *bases, int n, int height, int width,
+                             int *lockstep, struct error *err);
+bool session_step_sequences(struct session *session, const struct change *changes, int n, float *scores,
+                            struct error *err);
 
 #endif

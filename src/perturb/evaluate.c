@@ -2,44 +2,27 @@
 #include "perturb/evaluate.h"
 
 #include "base/mem.h"
+#include "perturb/evaluator.h"
 
 #include <string.h>
 #include <time.h>
 
-struct evaluator {
-  struct evaluate_options options;
-  struct session *session;
-  const float *x;
-  size_t image, layer;  /* floats of an image, of the watched layer */
-  float *scores;        /* of the image itself */
-  float *activations;
-  float *images;        /* [batch, image]: perturbed copies */
-  float *batch_scores, *batch_activations;
-  struct change *changes; /* [change_batch], contents in `images` */
-  int change_batch;
-  float *content, *mask, *preview;
-  int64_t count;
-  double started, predicting, reported;
-};
-
 /* s between two reports: more often is no use to an eye, and previews cost time. */
 #define REPORT_INTERVAL 0.05
 
-
-static double now(void)
+double evaluator_now(void)
 {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* One timed call of the session. */
-static bool predict(struct evaluator *e, const float *images, int64_t n, float *scores, float *activations,
-                    struct error *err)
+bool evaluator_predict(struct evaluator *e, const float *images, int64_t n, float *scores, float *activations,
+                       struct error *err)
 {
-  const double from = now();
+  const double from = evaluator_now();
   const bool ok = session_predict(e->session, images, n, scores, activations, err);
-  e->predicting += now() - from;
+  e->predicting += evaluator_now() - from;
   e->count += n;
   return ok;
 }
@@ -54,7 +37,7 @@ struct evaluator *evaluator_open(const struct predictor *predictor, const struct
   }
   e->options = *options;
   e->x = x;
-  e->started = now();
+  e->started = evaluator_now();
   e->image = (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels;
   e->session = session_open(predictor, &options->session, err);
   if (e->session) {
@@ -75,7 +58,7 @@ struct evaluator *evaluator_open(const struct predictor *predictor, const struct
     if (!e->scores || !e->batch_scores || !e->images || !e->content || !e->mask || !e->preview ||
         (e->layer && (!e->activations || !e->batch_activations)))
       error_memory(err, "an evaluation");
-    else if (predict(e, x, 1, e->scores, e->activations, err))
+    else if (evaluator_predict(e, x, 1, e->scores, e->activations, err))
       return e;
   }
   evaluator_close(e);
@@ -126,7 +109,7 @@ double evaluator_seconds(const struct evaluator *e)
 
 bool evaluator_score(struct evaluator *e, const float *x, float *scores, struct error *err)
 {
-  return predict(e, x, 1, scores, NULL, err);
+  return evaluator_predict(e, x, 1, scores, NULL, err);
 }
 
 /* The perturbed image itself, [height, width, channels]. */
@@ -154,12 +137,11 @@ static void apply(const struct evaluator *e, const struct perturbation *p, float
   }
 }
 
-/* Tell the caller how far we are; false: cancelled. */
-static bool report(struct evaluator *e, const struct evaluation *what, int64_t done, struct error *err)
+bool evaluator_report(struct evaluator *e, const struct evaluation *what, int64_t done, struct error *err)
 {
   if (!e->options.progress)
     return true;
-  const double time = now(), seconds = time - e->started;
+  const double time = evaluator_now(), seconds = time - e->started;
   if (done < what->count && time - e->reported < REPORT_INTERVAL)
     return true;
   e->reported = time;
@@ -179,8 +161,7 @@ static bool report(struct evaluator *e, const struct evaluation *what, int64_t d
                    (long long)what->count);
 }
 
-/* Room for n rectangles of the given size and their scores. */
-static bool need_changes(struct evaluator *e, int n, int height, int width, struct error *err)
+bool evaluator_room(struct evaluator *e, int n, int height, int width, struct error *err)
 {
   const size_t each = (size_t)height * (size_t)width * (size_t)e->session->predictor->channels;
   const size_t batch = (size_t)(n > e->session->batch ? n : e->session->batch);
@@ -208,9 +189,9 @@ static bool evaluate_changes(struct evaluator *e, const struct evaluation *what,
     e->changes[i] = (struct change){{p.y0, p.x0, p.y1, p.x1}, content};
     content += rect_area(&e->changes[i].rect) * e->session->predictor->channels;
   }
-  const double started = now();
+  const double started = evaluator_now();
   const bool ok = session_predict_changes(e->session, e->changes, (int)n, e->batch_scores, activations, err);
-  e->predicting += now() - started;
+  e->predicting += evaluator_now() - started;
   e->count += n;
   return ok;
 }
@@ -225,7 +206,7 @@ static bool evaluate_images(struct evaluator *e, const struct evaluation *what, 
       return false;
     apply(e, &p, e->images + (size_t)i * e->image);
   }
-  return predict(e, e->images, n, e->batch_scores, activations, err);
+  return evaluator_predict(e, e->images, n, e->batch_scores, activations, err);
 }
 
 bool evaluate(struct evaluator *e, const struct evaluation *what, struct evaluated *end, struct error *err)
@@ -241,11 +222,11 @@ bool evaluate(struct evaluator *e, const struct evaluation *what, struct evaluat
   }
   if (what->local_height && count > 1 &&
       (!session_begin_changes(e->session, e->x, what->local_height, what->local_width, &changes, err) ||
-       (changes && !need_changes(e, changes, what->local_height, what->local_width, err))))
+       (changes && !evaluator_room(e, changes, what->local_height, what->local_width, err))))
     return false;
   batch = changes ? changes : batch;
   while (end->count < count && !stop) {
-    if (e->options.budget > 0 && now() - e->started >= e->options.budget) {
+    if (e->options.budget > 0 && evaluator_now() - e->started >= e->options.budget) {
       end->stopped_by = "budget";
       break;
     }
@@ -262,7 +243,7 @@ bool evaluate(struct evaluator *e, const struct evaluation *what, struct evaluat
     e->count -= n - taken;
     if (stop)
       end->stopped_by = "tolerance";
-    if (!report(e, what, end->count, err))
+    if (!evaluator_report(e, what, end->count, err))
       return false;
   }
   return true;
