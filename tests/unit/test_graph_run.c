@@ -70,7 +70,7 @@ static void fused_as_unfused(void **state)
     (void)snprintf(file, sizeof file, "%s.onnx", fixtures[i]);
     const double error = fusion_error(golden_path("fixtures", file));
     if (error > 1e-5)
-      print_message("%s: %.2e\n", fixtures[i], error);
+      print_message("# %s: %.2e\n", fixtures[i], error);
     assert_true(error <= 1e-5);
   }
 }
@@ -82,7 +82,7 @@ static void fused_as_unfused_in_real_models(void **state)
   for (int i = 0; i < N_MODELS; i++) {
     const double error = fusion_error(real(models[i]));
     if (error > 1e-4)
-      print_message("%s: %.2e\n", models[i], error);
+      print_message("# %s: %.2e\n", models[i], error);
     assert_true(error <= 1e-4);
   }
 }
@@ -118,7 +118,7 @@ static void keeps_what_is_asked_for(void **state)
       assert_non_null(run_value(run, same));
       const double error = relative_error(run_value(run, same), run_value(plain.run, kept), tensor_count(&kept->t));
       if (error > 1e-5)
-        print_message("%s, %s: %.2e\n", fixtures[i], kept->name, error);
+        print_message("# %s, %s: %.2e\n", fixtures[i], kept->name, error);
       assert_true(error <= 1e-5);
       mem_unmap(memory, run_bytes(run));
       run_free(run);
@@ -149,7 +149,7 @@ static int batch_faults(struct model *model, const char *name)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
       float *few = run_batch(graph, sizes[s], floats);
       if (memcmp(few, many, (size_t)(sizes[s] * outputs) * sizeof *few) != 0) {
-        print_message("%s: batch %d on %d threads: %.2e\n", name, (int)sizes[s], threads,
+        print_message("# %s: batch %d on %d threads: %.2e\n", name, (int)sizes[s], threads,
                       relative_error(few, many, sizes[s] * outputs));
         faults++;
       }
@@ -257,7 +257,7 @@ static void runs_allocate_nothing(void **state)
     const bool first = run_execute(e.run, &err);
     mem_fail_after(0);
     if (!first)
-      print_message("%s: %s\n", fixtures[i], err.message);
+      print_message("# %s: %s\n", fixtures[i], err.message);
     assert_true(first);
     free(images);
     engine_free(&e);

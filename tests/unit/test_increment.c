@@ -161,7 +161,7 @@ static bool same_bits(const struct answers *a, const struct answers *b)
 
 static int complain(const char *name, const char *what, int most_y, int most_x, const char *layer, double error)
 {
-  print_message("%s: %s, changes up to %dx%d, layer %s: %.2e\n", name, what, most_y, most_x, layer, error);
+  print_message("# %s: %s, changes up to %dx%d, layer %s: %.2e\n", name, what, most_y, most_x, layer, error);
   return 1;
 }
 
@@ -325,7 +325,7 @@ static void knows_the_share_of_work(void **state)
     options.width = model->predictor.width;
     assert_ok(increment_share(model->graph, &options, &wider, &err), err);
     if (share < cases[i].least || share > cases[i].most || wider < share || wider > 1 + 1e-12)
-      print_message("%s: %f, at most %f\n", cases[i].name, share, wider);
+      print_message("# %s: %f, at most %f\n", cases[i].name, share, wider);
     assert_true(share >= cases[i].least - 1e-12 && share <= cases[i].most + 1e-12);
     assert_true(wider >= share && wider <= 1 + 1e-12);
     model_close(model);
@@ -411,7 +411,7 @@ static int check_model(const char *name, const char *path, int per_axis)
 {
   const struct measured z = occlude(path, per_axis, SCORE_LOGIT), p = occlude(path, per_axis, SCORE_PROB);
   const bool good = z.logit <= 1e-3 && p.prob <= 1e-5 && z.layer <= 1e-4;
-  print_message("%-22s %s logits %.1e of the largest change, probabilities %.1e, activations %.1e\n", name,
+  print_message("# %-22s %s logits %.1e of the largest change, probabilities %.1e, activations %.1e\n", name,
                 z.local ? "windows," : "whole;  ", z.logit, p.prob, z.layer);
   return !good;
 }

@@ -23,7 +23,7 @@ static int wrong_scores(const json_t *pair, const float *scores, int classes)
     for (int k = 0; k < classes; k++)
       better += (double)scores[k] > (double)scores[index] + 1e-3;
     if (fabs((double)scores[index] - expected) > 1e-3 || better > (int)i) {
-      print_message("%s on %s, class %d: %.6f, expected %.6f at place %zu\n", field(pair, "model"),
+      print_message("# %s on %s, class %d: %.6f, expected %.6f at place %zu\n", field(pair, "model"),
                     field(pair, "image"), index, (double)scores[index], expected, i);
       wrong++;
     }
@@ -115,7 +115,7 @@ static void agrees_with_the_stored_tensors(void **state)
     assert_ok(penumbra_predict(model, image, 0, scores, &err), err);
     const double whole = relative_error(scores, output.data, classes);
     if (prepared > 1e-4 || fed > 1e-4 || whole > 1e-4)
-      print_message("%s: input %.2e, output %.2e, both %.2e\n", cases[i].stem, prepared, fed, whole);
+      print_message("# %s: input %.2e, output %.2e, both %.2e\n", cases[i].stem, prepared, fed, whole);
     assert_true(prepared <= 1e-4);
     assert_true(fed <= 1e-4);
     assert_true(whole <= 1e-4);
