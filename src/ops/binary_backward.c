@@ -80,7 +80,7 @@ static bool add_run(const struct reverse *r, struct error *err)
 static bool sub_run(const struct reverse *r, struct error *err)
 {
   (void)err;
-  for (int i = 1; i >= 0; i--) /* the first may be the signal itself: last */
+  for (int i = 0; i < 2; i++)
     if (r->to[i])
       send_scaled(r, i, i ? -1 : 1);
   return true;

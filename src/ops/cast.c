@@ -5,6 +5,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <math.h>
 #include <string.h>
@@ -137,10 +138,31 @@ static bool cast_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* Rounding to a narrower real type is passed as if it were none. */
+static bool cast_backward_run(const struct reverse *r, struct error *err)
+{
+  (void)err;
+  reverse_pass(r->add[0], r->to[0], r->from[0], r->n * tensor_count(&r->node->in[0]->t));
+  return true;
+}
+
+/* The other operand lends its type only. */
+static bool cast_sends(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
+{
+  (void)node;
+  (void)rule;
+  (void)err;
+  *inputs &= BACKWARD_IN(0);
+  return true;
+}
+
+static const struct backward cast_backward = {
+  .flags = BACKWARD_ADDS | BACKWARD_PASSES, .sends = cast_sends, .run = cast_backward_run};
+
 OP_TABLE(cast) = {
   {.type = "Cast", .since = 6, .min_in = 1, .max_in = 1, .max_out = 1, .shape = cast_shape, .forward = cast_forward,
-   .is_view = cast_is_view},
+   .is_view = cast_is_view, .backward = &cast_backward},
   {.type = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .max_out = 1, .shape = cast_like_shape,
-   .forward = cast_forward, .is_view = cast_is_view},
+   .forward = cast_forward, .is_view = cast_is_view, .backward = &cast_backward},
   {.type = NULL},
 };

@@ -4,6 +4,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <string.h>
 
@@ -62,6 +63,27 @@ static bool concat_forward(const struct call *call, struct error *err)
   }
   return true;
 }
+
+static bool concat_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct node *node = r->node;
+  const struct tensor *out = &node->out[0]->t;
+  const int axis = *(const int *)node->params;
+  (void)err;
+  struct loop_box box = {.from_offset = 0};
+  tensor_strides(out, box.from);
+  for (int i = 0; i < node->n_in; i++) {
+    const struct tensor *in = &node->in[i]->t;
+    memcpy(box.dim, in->shape.dim, sizeof box.dim);
+    tensor_strides(in, box.to);
+    if (r->to[i])
+      reverse_box(r, &box, r->add[i], in, r->to[i], out, r->from[0]);
+    box.from_offset += in->shape.dim[axis] * box.from[axis];
+  }
+  return true;
+}
+
+static const struct backward concat_backward = {.flags = BACKWARD_ADDS, .run = concat_backward_run};
 
 struct split {
   int axis;
@@ -154,10 +176,37 @@ static struct window_rule concat_window(const struct node *node)
   return (struct window_rule){*(const int *)node->params == 1 ? WINDOW_JOIN : WINDOW_SPREADS, {.in = {0}}};
 }
 
+static bool split_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct node *node = r->node;
+  const struct split *split = node->params;
+  const struct tensor *in = &node->in[0]->t;
+  (void)err;
+  struct loop_box box = {.to_offset = 0};
+  bool whole = true;
+  for (int i = 0; i < node->n_out; i++)
+    whole &= r->from[i] != NULL;
+  if (!whole)
+    reverse_nothing(r, 0);
+  tensor_strides(in, box.to);
+  for (int i = 0; i < node->n_out; i++) {
+    if (r->from[i]) {
+      const struct tensor *out = &node->out[i]->t;
+      memcpy(box.dim, out->shape.dim, sizeof box.dim);
+      tensor_strides(out, box.from);
+      reverse_box(r, &box, r->add[0], in, r->to[0], out, r->from[i]);
+    }
+    box.to_offset += split->size[i] * box.to[split->axis];
+  }
+  return true;
+}
+
+static const struct backward split_backward = {.flags = BACKWARD_ADDS, .run = split_backward_run};
+
 OP_TABLE(concat) = {
-  {.type = "Concat", .since = 1, .min_in = 1, .max_in = -1, .max_out = 1, .shape = concat_shape,
-   .forward = concat_forward, .window = concat_window},
+  {.type = "Concat", .since = 1, .min_in = 1, .max_in = -1, .max_out = 1, .flags = OP_BF16, .shape = concat_shape,
+   .forward = concat_forward, .window = concat_window, .backward = &concat_backward},
   {.type = "Split", .since = 1, .min_in = 1, .max_in = 2, .max_out = -1, .shape = split_shape,
-   .forward = split_forward},
+   .forward = split_forward, .backward = &split_backward},
   {.type = NULL},
 };

@@ -7,6 +7,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct einsum {
   bool product;            /* a batched matrix product, by the three groups of labels */
   int group[3][MAX_LABELS], grouped[3];
   int summed[MAX_LABELS], n_summed;
+  int kept[MAX_LABELS], n_kept; /* labels of the result, each once */
 };
 
 enum { BATCH, LEFT, RIGHT };
@@ -189,6 +191,8 @@ static bool is_product(const struct node *node, struct einsum *e)
     } else if (!(a && b)) {
       return false;
     }
+    if (!a && !b)
+      return false;
   }
   return e->n_summed > 0;
 }
@@ -216,11 +220,14 @@ static bool einsum_shape(struct node *node, struct arena *arena, struct error *e
     if (!has(&e->out, l))
       e->summed[e->n_summed++] = l;
   }
-  if (work > 0x1p44)
-    return node_error(node, err, "takes %g products", work);
+  e->n_kept = e->out.rank;
+  memcpy(e->kept, e->out.label, sizeof e->out.label);
   if (!output_set(node, 0, node->in[0]->t.dtype, &shape, LAYOUT_PLAIN, err))
     return false;
   e->product = tensor_count(&node->out[0]->t) > 0 && is_product(node, e);
+  /* What a kernel does in a minute or so, or the plain nest; only a hostile file asks for more. */
+  if (work > (e->product ? 0x1p42 : 0x1p32))
+    return node_error(node, err, "takes %g products", work);
   return true;
 }
 
@@ -419,19 +426,150 @@ static bool einsum_forward(const struct call *call, struct error *err)
   for (int t = 0; t < e->terms; t++)
     step[1 + t] = call->in_batched[t] ? tensor_count(&node->in[t]->t) : 0;
   loop_push(&nest.kept, call->n, step);
-  for (int k = 0; k < e->out.rank + e->n_summed; k++) {
-    const int label = k < e->out.rank ? e->out.label[k] : e->summed[k - e->out.rank];
+  for (int k = 0; k < e->n_kept + e->n_summed; k++) {
+    const int label = k < e->n_kept ? e->kept[k] : e->summed[k - e->n_kept];
     step[0] = label_stride(&node->out[0]->t, &e->out, label);
     for (int t = 0; t < e->terms; t++)
       step[1 + t] = label_stride(&node->in[t]->t, &e->in[t], label);
-    loop_push(k < e->out.rank ? &nest.kept : &nest.summed, e->dim[label], step);
+    loop_push(k < e->n_kept ? &nest.kept : &nest.summed, e->dim[label], step);
   }
   threads_for(loop_count(&nest.kept), 1 + LOOP_GRAIN_COSTLY / (loop_count(&nest.summed) + 1), nest_part, &nest);
   return true;
 }
 
+/* ---- backward: the signal of an operand is the Einsum of the result's signal and of the other operands ---- */
+
+struct adjoint {
+  struct einsum e;
+  struct node node;
+  struct value *in[MAX_TERMS], *out[1];
+  int operand[MAX_TERMS]; /* input of the node that is in[t]; -1: the signal */
+  void *state;            /* of the product, or NULL */
+};
+
+struct adjoints {
+  struct adjoint *of[MAX_TERMS]; /* per input; NULL: constant */
+};
+
+static void adjoints_release(void *state)
+{
+  struct adjoints *a = state;
+  for (int t = 0; a && t < MAX_TERMS; t++) {
+    if (a->of[t])
+      product_release(a->of[t]->state);
+    mem_free(a->of[t]);
+  }
+  mem_free(a);
+}
+
+static void adjoint_describe(const struct node *node, int t, struct adjoint *a)
+{
+  const struct einsum *e = node->params;
+  int terms = 0;
+  a->e = (struct einsum){.terms = e->terms, .labels = e->labels, .out = e->in[t]};
+  memcpy(a->e.dim, e->dim, sizeof a->e.dim);
+  a->node = *node;
+  a->node.in = a->in;
+  a->node.out = a->out;
+  a->node.params = &a->e;
+  a->out[0] = node->in[t];
+  a->in[terms] = node->out[0];
+  a->operand[terms] = -1;
+  a->e.in[terms++] = e->out;
+  for (int k = 0; k < e->terms; k++)
+    if (k != t) {
+      a->in[terms] = node->in[k];
+      a->operand[terms] = k;
+      a->e.in[terms++] = e->in[k];
+    }
+  /* What was broadcast is summed; a diagonal is walked once. */
+  bool kept[MAX_LABELS] = {false};
+  for (int d = 0; d < e->in[t].rank; d++) {
+    const int label = e->in[t].label[d];
+    if (!kept[label] && node->in[t]->t.shape.dim[d] == e->dim[label])
+      a->e.kept[a->e.n_kept++] = label;
+    kept[label] |= node->in[t]->t.shape.dim[d] == e->dim[label];
+  }
+  for (int l = 0; l < e->labels; l++)
+    if (!kept[l])
+      a->e.summed[a->e.n_summed++] = l;
+  bool whole = a->e.n_kept == e->in[t].rank;
+  a->e.product = whole && tensor_count(&node->in[t]->t) > 0 && is_product(&a->node, &a->e);
+}
+
+static bool adjoints_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                             struct error *err)
+{
+  struct adjoints *all = mem_zero(1, sizeof *all);
+  if (!all)
+    return error_memory(err, "a matrix product");
+  for (int t = 0; t < node->n_in; t++) {
+    if (node->in[t]->t.data)
+      continue;
+    struct adjoint *a = all->of[t] = mem_zero(1, sizeof *a);
+    struct prepared prepared = {.state = NULL};
+    bool ok = a != NULL;
+    if (ok) {
+      adjoint_describe(node, t, a);
+      ok = einsum_prepare(&a->node, n, compute, &prepared, err);
+      a->state = prepared.state;
+    }
+    if (!ok) {
+      adjoints_release(all);
+      return error_memory(err, "a matrix product");
+    }
+    if (prepared.scratch > out->scratch)
+      out->scratch = prepared.scratch;
+  }
+  out->state = all;
+  return true;
+}
+
+static unsigned adjoints_keep(const struct node *node, enum rule rule, unsigned wanted)
+{
+  (void)rule;
+  /* An operand's own value is not needed for its signal. */
+  return wanted & (wanted - 1) || node->n_in == 1 ? BACKWARD_INS : BACKWARD_INS & ~wanted;
+}
+
+static bool adjoints_send(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
+{
+  int varying = 0;
+  for (int t = 0; t < node->n_in; t++)
+    varying += !node->in[t]->t.data;
+  return varying < 2 || reverse_gradient_only(node, rule, inputs, err);
+}
+
+static bool adjoints_run(const struct reverse *r, struct error *err)
+{
+  const struct adjoints *all = r->state;
+  for (int t = 0; t < r->node->n_in; t++) {
+    if (!r->to[t])
+      continue;
+    const struct adjoint *a = all->of[t];
+    const void *in[MAX_TERMS];
+    bool batched[MAX_TERMS];
+    for (int k = 0; k < a->e.terms; k++) {
+      in[k] = a->operand[k] < 0 ? (const void *)r->from[0] : r->in[a->operand[k]];
+      batched[k] = a->operand[k] < 0 || r->in_batched[a->operand[k]];
+    }
+    const struct call call = {.node = &a->node, .n = r->n, .in = in, .in_batched = batched,
+                              .out = (void *const[]){r->to[t]}, .state = a->state, .scratch = r->scratch,
+                              .compute = r->compute};
+    memset(r->to[t], 0, (size_t)r->n * tensor_bytes(&r->node->in[t]->t)); /* off a diagonal nothing moves */
+    if (!einsum_forward(&call, err))
+      return false;
+  }
+  return true;
+}
+
+static const struct backward einsum_backward = {
+  .keeps_of = adjoints_keep, .sends = adjoints_send, .prepare = adjoints_prepare, .release = adjoints_release,
+  .run = adjoints_run};
+
 OP_TABLE(einsum) = {
   {.type = "Einsum", .since = 12, .min_in = 1, .max_in = -1, .max_out = 1, .layout = OP_PLAIN, .shape = einsum_shape,
-   .prepare = einsum_prepare, .release = product_release, .forward = einsum_forward, .macs = einsum_macs},
+   .prepare = einsum_prepare, .release = product_release, .forward = einsum_forward, .macs = einsum_macs,
+   .backward = &einsum_backward},
   {.type = NULL},
 };

@@ -4,6 +4,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,16 @@ static int ranked_order(const void *a, const void *b)
   return x->index < y->index ? -1 : x->index > y->index;
 }
 
+/* The row that begins at `from`, best first. */
+static void rank_row(const struct extreme *e, enum dtype dtype, const void *data, int64_t from, struct ranked *ranked)
+{
+  for (int64_t i = 0; i < e->dim; i++) {
+    int64_t key = sort_key(dtype, data, from + i * e->inner);
+    ranked[i] = (struct ranked){e->least ? ~key : key, i};
+  }
+  qsort(ranked, (size_t)e->dim, sizeof *ranked, ranked_order);
+}
+
 static bool topk_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
                          struct error *err)
 {
@@ -150,11 +161,7 @@ static bool topk_forward(const struct call *call, struct error *err)
   (void)err;
   for (int64_t r = 0; r < call->n * e->outer * e->inner; r++) {
     int64_t from = r / e->inner * e->dim * e->inner + r % e->inner, to = r / e->inner * e->k * e->inner + r % e->inner;
-    for (int64_t i = 0; i < e->dim; i++) {
-      int64_t key = sort_key(dtype, call->in[0], from + i * e->inner);
-      ranked[i] = (struct ranked){e->least ? ~key : key, i};
-    }
-    qsort(ranked, (size_t)e->dim, sizeof *ranked, ranked_order);
+    rank_row(e, dtype, call->in[0], from, ranked);
     for (int64_t k = 0; k < e->k; k++) {
       memcpy((char *)call->out[0] + (size_t)(to + k * e->inner) * size,
              (const char *)call->in[0] + (size_t)(from + ranked[k].index * e->inner) * size, size);
@@ -165,12 +172,34 @@ static bool topk_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* The ranking is made once more: its indices need not be an output. */
+static bool topk_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct extreme *e = r->node->params;
+  struct ranked *ranked = r->scratch;
+  (void)err;
+  reverse_nothing(r, 0);
+  if (!r->from[0])
+    return true;
+  for (int64_t row = 0; row < r->n * e->outer * e->inner; row++) {
+    const int64_t from = row / e->inner * e->dim * e->inner + row % e->inner;
+    const int64_t to = row / e->inner * e->k * e->inner + row % e->inner;
+    rank_row(e, DTYPE_F32, r->in[0], from, ranked);
+    for (int64_t k = 0; k < e->k; k++)
+      r->to[0][from + ranked[k].index * e->inner] += r->from[0][to + k * e->inner];
+  }
+  return true;
+}
+
+static const struct backward topk_backward = {
+  .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .prepare = topk_prepare, .run = topk_backward_run};
+
 OP_TABLE(extreme) = {
   {.type = "ArgMax", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_PLAIN, .shape = argmax_shape,
    .forward = arg_forward},
   {.type = "ArgMin", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_PLAIN, .shape = argmin_shape,
    .forward = arg_forward},
   {.type = "TopK", .since = 1, .min_in = 1, .max_in = 2, .max_out = 2, .layout = OP_PLAIN, .shape = topk_shape,
-   .prepare = topk_prepare, .forward = topk_forward},
+   .prepare = topk_prepare, .forward = topk_forward, .backward = &topk_backward},
   {.type = NULL},
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Normalisations: Batch- (inference), Layer-, Instance-, GroupNormalization, LRN, LpNormalization,
  * MeanVarianceNormalization. Means and variances are taken in two passes and in double, in the order of memory. */
+#include "ops/norm.h"
+
 #include "base/threads.h"
 #include "ops/loop.h"
 #include "ops/op.h"
@@ -38,14 +40,14 @@ SIMD_CLONES static void affine_row(int64_t n, const float *x, float *y, const fl
   _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean[i]) * scale[i] + shift[i];
 }
 
-SIMD_CLONES static double sum_of(const float *x, int64_t n)
+SIMD_CLONES double norm_sum(const float *x, int64_t n)
 {
   double s = 0;
   _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += (double)x[i];
   return s;
 }
 
-SIMD_CLONES static double squares_of(const float *x, int64_t n, double mean)
+SIMD_CLONES double norm_squares(const float *x, int64_t n, double mean)
 {
   double s = 0;
   _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++)
@@ -57,13 +59,6 @@ SIMD_CLONES static double squares_of(const float *x, int64_t n, double mean)
 }
 
 /* ---- BatchNormalization ---- */
-
-/* Channels of [N,C,...] as they lie in memory: [blocks, channels, run]. */
-struct batch_norm {
-  int64_t channels, run;
-  const float *mean, *shift;
-  float *scale; /* gamma / sqrt(variance + epsilon) */
-};
 
 static bool batch_norm_shape(struct node *node, struct arena *arena, struct error *err)
 {
@@ -127,12 +122,6 @@ static bool batch_norm_forward(const struct call *call, struct error *err)
 }
 
 /* ---- LayerNormalization ---- */
-
-struct layer_norm {
-  int64_t row;               /* elements normalised together: the trailing axes */
-  double epsilon;
-  const float *scale, *shift; /* as many; shift may be NULL */
-};
 
 /* A constant broadcast to the normalised axes. */
 static const float *broadcast_row(struct node *node, int i, struct arena *arena, int axis, int64_t row,
@@ -208,8 +197,8 @@ static void layer_norm_part(void *context, int64_t begin, int64_t end)
   float *means = call->node->n_out > 1 ? call->out[1] : NULL, *inverses = call->node->n_out > 2 ? call->out[2] : NULL;
   for (int64_t r = begin; r < end; r++) {
     const float *x = (const float *)call->in[0] + r * n;
-    const double mean = sum_of(x, n) / (double)n;
-    const double inverse = 1 / sqrt(squares_of(x, n, mean) / (double)n + l->epsilon);
+    const double mean = norm_sum(x, n) / (double)n;
+    const double inverse = 1 / sqrt(norm_squares(x, n, mean) / (double)n + l->epsilon);
     layer_norm_row(n, x, (float *)call->out[0] + r * n, (float)mean, (float)inverse, l->scale, l->shift);
     if (means)
       means[r] = (float)mean;
@@ -229,13 +218,6 @@ static bool layer_norm_forward(const struct call *call, struct error *err)
 }
 
 /* ---- InstanceNormalization, GroupNormalization ---- */
-
-struct group_norm {
-  int64_t channels, groups, pixels;
-  double epsilon;
-  const float *scale, *shift;
-  bool per_group; /* scale and shift per group (GroupNormalization of opset 18), not per channel */
-};
 
 static bool group_norm_shape(struct node *node, struct arena *arena, bool instance, struct error *err)
 {
@@ -286,10 +268,10 @@ static void group_norm_part(void *context, int64_t begin, int64_t end)
     float *y = (float *)call->out[0] + at;
     double sum = 0, squares = 0;
     for (int64_t k = 0; k < runs; k++)
-      sum += sum_of(x + k * g->channels, run);
+      sum += norm_sum(x + k * g->channels, run);
     const double mean = sum / (double)(runs * run);
     for (int64_t k = 0; k < runs; k++)
-      squares += squares_of(x + k * g->channels, run, mean);
+      squares += norm_squares(x + k * g->channels, run, mean);
     const float inverse = (float)(1 / sqrt(squares / (double)(runs * run) + g->epsilon));
     for (int64_t k = 0; k < runs; k++) {
       if (g->per_group) {
@@ -319,15 +301,6 @@ static bool group_norm_forward(const struct call *call, struct error *err)
 }
 
 /* ---- LRN ---- */
-
-/* y = x / (bias + alpha / size * sum of squares over neighbouring channels) ^ beta
- * (Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", 2012). */
-struct lrn {
-  int64_t before, after; /* neighbours */
-  double alpha, beta, bias;
-  int64_t channels, step; /* between channels, elements */
-  int64_t pixels;         /* places per block that have all channels */
-};
 
 static bool lrn_shape(struct node *node, struct arena *arena, struct error *err)
 {
@@ -394,11 +367,6 @@ static bool lrn_forward(const struct call *call, struct error *err)
 
 /* ---- LpNormalization, MeanVarianceNormalization: along any axes ---- */
 
-struct span {
-  unsigned mask;
-  int64_t p; /* norm, or 0: mean and variance */
-};
-
 static bool lp_norm_shape(struct node *node, struct arena *arena, struct error *err)
 {
   struct span *s = params_new(node, arena, sizeof *s, err);
@@ -424,14 +392,7 @@ static bool mvn_shape(struct node *node, struct arena *arena, struct error *err)
   return output_like(node, 0, DTYPE_F32, err);
 }
 
-struct spans {
-  const struct span *span;
-  const float *in;
-  float *out;
-  struct loop kept, along;
-};
-
-static int64_t place(const struct loop *loop, int64_t i)
+int64_t spans_place(const struct loop *loop, int64_t i)
 {
   int64_t offset = 0;
   for (int d = loop->rank - 1; d >= 0; d--) {
@@ -446,10 +407,10 @@ static void span_part(void *context, int64_t begin, int64_t end)
   const struct spans *s = context;
   const int64_t count = loop_count(&s->along);
   for (int64_t i = begin; i < end; i++) {
-    const int64_t at = place(&s->kept, i);
+    const int64_t at = spans_place(&s->kept, i);
     double sum = 0, squares = 0, mean = 0, scale;
     for (int64_t k = 0; k < count; k++) {
-      const double x = s->in[at + place(&s->along, k)];
+      const double x = s->in[at + spans_place(&s->along, k)];
       sum += s->span->p == 1 ? fabs(x) : x;
       squares += x * x;
     }
@@ -457,7 +418,7 @@ static void span_part(void *context, int64_t begin, int64_t end)
       mean = sum / (double)count;
       squares = 0;
       for (int64_t k = 0; k < count; k++) {
-        const double d = s->in[at + place(&s->along, k)] - mean;
+        const double d = s->in[at + spans_place(&s->along, k)] - mean;
         squares += d * d;
       }
       scale = 1 / (sqrt(squares / (double)count) + 1e-9);
@@ -466,44 +427,52 @@ static void span_part(void *context, int64_t begin, int64_t end)
       scale = norm > 0 ? 1 / norm : 0;
     }
     for (int64_t k = 0; k < count; k++) {
-      const int64_t there = at + place(&s->along, k);
+      const int64_t there = at + spans_place(&s->along, k);
       s->out[there] = (float)((s->in[there] - mean) * scale);
     }
   }
 }
 
-static bool span_forward(const struct call *call, struct error *err)
+struct spans spans_of(const struct node *node, int64_t n)
 {
-  const struct tensor *in = &call->node->in[0]->t;
-  struct spans s = {.span = call->node->params, .in = call->in[0], .out = call->out[0]};
+  const struct tensor *in = &node->in[0]->t;
+  struct spans s = {.span = node->params};
   int64_t stride[TENSOR_MAX_RANK];
   int order[TENSOR_MAX_RANK];
-  (void)err;
   tensor_strides(in, stride);
   loop_order(in, order);
   loop_begin(&s.kept, 1);
   loop_begin(&s.along, 1);
-  loop_push(&s.kept, call->n, (const int64_t[]){tensor_count(in)});
+  loop_push(&s.kept, n, (const int64_t[]){tensor_count(in)});
   for (int k = 0; k < in->shape.rank; k++)
     loop_push(s.span->mask >> order[k] & 1 ? &s.along : &s.kept, in->shape.dim[order[k]], &stride[order[k]]);
-  if (tensor_count(in) > 0)
+  return s;
+}
+
+static bool span_forward(const struct call *call, struct error *err)
+{
+  struct spans s = spans_of(call->node, call->n);
+  s.in = call->in[0];
+  s.out = call->out[0];
+  (void)err;
+  if (tensor_count(&call->node->in[0]->t) > 0)
     threads_for(loop_count(&s.kept), 1 + LOOP_GRAIN_COSTLY / loop_count(&s.along), span_part, &s);
   return true;
 }
 
 OP_TABLE(norm) = {
   {.type = "BatchNormalization", .since = 1, .min_in = 5, .max_in = 5, .max_out = 1, .flags = OP_INPLACE,
-   .shape = batch_norm_shape, .forward = batch_norm_forward},
+   .shape = batch_norm_shape, .forward = batch_norm_forward, .backward = &backward_batch_norm},
   {.type = "LayerNormalization", .since = 17, .min_in = 2, .max_in = 3, .max_out = 3, .layout = OP_PLAIN,
-   .flags = OP_INPLACE, .shape = layer_norm_shape, .forward = layer_norm_forward},
+   .flags = OP_INPLACE, .shape = layer_norm_shape, .forward = layer_norm_forward, .backward = &backward_layer_norm},
   {.type = "InstanceNormalization", .since = 1, .min_in = 3, .max_in = 3, .max_out = 1, .flags = OP_INPLACE,
-   .shape = instance_shape, .forward = group_norm_forward},
+   .shape = instance_shape, .forward = group_norm_forward, .backward = &backward_group_norm},
   {.type = "GroupNormalization", .since = 18, .min_in = 3, .max_in = 3, .max_out = 1, .flags = OP_INPLACE,
-   .shape = group_shape, .forward = group_norm_forward},
-  {.type = "LRN", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = lrn_shape, .forward = lrn_forward},
+   .shape = group_shape, .forward = group_norm_forward, .backward = &backward_group_norm},
+  {.type = "LRN", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = lrn_shape, .forward = lrn_forward, .backward = &backward_lrn},
   {.type = "LpNormalization", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .flags = OP_INPLACE,
-   .shape = lp_norm_shape, .forward = span_forward},
+   .shape = lp_norm_shape, .forward = span_forward, .backward = &backward_span},
   {.type = "MeanVarianceNormalization", .since = 9, .min_in = 1, .max_in = 1, .max_out = 1, .flags = OP_INPLACE,
-   .shape = mvn_shape, .forward = span_forward},
+   .shape = mvn_shape, .forward = span_forward, .backward = &backward_span},
   {.type = NULL},
 };

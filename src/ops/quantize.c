@@ -6,6 +6,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 #include "tensor/simd.h"
 
 #include <math.h>
@@ -230,12 +231,96 @@ static bool dynamic_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* ---- backward: straight through the staircase inside the range (Bengio, Leonard, Courville, "Estimating or propagating
+ * gradients through stochastic neurons", 2013) ---- */
+
+static bool quantize_sends(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
+{
+  (void)node;
+  (void)rule;
+  (void)err;
+  *inputs &= BACKWARD_IN(0);
+  return true;
+}
+
+struct straight {
+  const struct reverse *r;
+  struct call call; /* for number_at */
+  bool forth;
+};
+
+static void straight_part(void *context, int64_t begin, int64_t end)
+{
+  const struct straight *st = context;
+  const struct reverse *r = st->r;
+  const struct quantize *q = r->node->params;
+  const int64_t count = tensor_count(&r->node->in[0]->t);
+  for (int64_t e = begin; e < end; e++) {
+    const int64_t s = e / count, c = e / q->inner % q->channels;
+    const float scale = number_at(&st->call, 1, s, c);
+    float v = r->from[0][e];
+    if (st->forth) {
+      const float zero = node_has(r->node, 2) ? number_at(&st->call, 2, s, c) : 0;
+      const float x = ((const float *)r->in[0])[e] / scale + zero;
+      v = x >= q->low - 0.5f && x <= q->high + 0.5f ? v / scale : 0;
+    } else {
+      v *= scale;
+    }
+    r->to[0][e] = r->add[0] ? r->to[0][e] + v : v;
+  }
+}
+
+static bool straight_run(const struct reverse *r, bool forth)
+{
+  struct straight st = {r, {.node = r->node, .n = r->n, .in = r->in, .in_batched = r->in_batched}, forth};
+  threads_for(r->n * tensor_count(&r->node->in[0]->t), LOOP_GRAIN, straight_part, &st);
+  return true;
+}
+
+static bool quantize_backward_run(const struct reverse *r, struct error *err)
+{
+  (void)err;
+  return straight_run(r, true);
+}
+
+static bool dequantize_backward_run(const struct reverse *r, struct error *err)
+{
+  (void)err;
+  return straight_run(r, false);
+}
+
+/* The range follows the values: nothing is outside. */
+static bool dynamic_backward_run(const struct reverse *r, struct error *err)
+{
+  const int64_t count = tensor_count(&r->node->in[0]->t);
+  (void)err;
+  reverse_nothing(r, 0);
+  for (int64_t s = 0; r->from[0] && s < r->n; s++) {
+    const float *x = (const float *)r->in[0] + s * count;
+    float low = 0, high = 0;
+    for (int64_t i = 0; i < count; i++) {
+      low = x[i] < low ? x[i] : low;
+      high = x[i] > high ? x[i] : high;
+    }
+    for (int64_t i = 0; i < count; i++)
+      r->to[0][s * count + i] += r->from[0][s * count + i] * (high > low ? 255 / (high - low) : 1);
+  }
+  return true;
+}
+
+static const struct backward quantize_backward = {
+  .flags = BACKWARD_ADDS | BACKWARD_STRAIGHT, .keeps = BACKWARD_INS, .sends = quantize_sends, .run = quantize_backward_run};
+static const struct backward dequantize_backward = {
+  .flags = BACKWARD_ADDS, .keeps = BACKWARD_INS & ~BACKWARD_IN(0), .sends = quantize_sends, .run = dequantize_backward_run};
+static const struct backward dynamic_backward = {
+  .flags = BACKWARD_ADDS | BACKWARD_STRAIGHT, .keeps = BACKWARD_IN(0), .run = dynamic_backward_run};
+
 OP_TABLE(quantize) = {
   {.type = "QuantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .max_out = 1, .flags = OP_INPLACE,
-   .shape = quantize_shape, .forward = quantize_forward},
+   .shape = quantize_shape, .forward = quantize_forward, .backward = &quantize_backward},
   {.type = "DequantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .max_out = 1, .flags = OP_INPLACE,
-   .shape = dequantize_shape, .forward = dequantize_forward},
+   .shape = dequantize_shape, .forward = dequantize_forward, .backward = &dequantize_backward},
   {.type = "DynamicQuantizeLinear", .since = 11, .min_in = 1, .max_in = 1, .max_out = 3, .shape = dynamic_shape,
-   .forward = dynamic_forward},
+   .forward = dynamic_forward, .backward = &dynamic_backward},
   {.type = NULL},
 };

@@ -5,6 +5,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 #include "tensor/simd.h"
 
 #include <math.h>
@@ -264,17 +265,12 @@ static bool reduce_is_view(const struct node *node)
   return ((const struct reduce *)node->params)->mask == 0;
 }
 
-static bool reduce_forward(const struct call *call, struct error *err)
+/* The nest of a node over n samples. */
+static struct nest nest_of(const struct node *node, int64_t n)
 {
-  const struct node *node = call->node;
   const struct reduce *r = node->params;
   const struct tensor *in = &node->in[0]->t, *out = &node->out[0]->t;
-  (void)err;
-  if (r->mask == 0) {
-    memcpy(call->out[0], call->in[0], (size_t)call->n * tensor_bytes(in));
-    return true;
-  }
-  struct nest nest = {.reduce = r, .in = call->in[0], .out = call->out[0], .count = 1};
+  struct nest nest = {.reduce = r, .count = 1};
   int64_t from[TENSOR_MAX_RANK], to[TENSOR_MAX_RANK], step[TENSOR_MAX_RANK] = {0};
   int order[TENSOR_MAX_RANK];
   tensor_strides(in, from);
@@ -286,7 +282,7 @@ static bool reduce_forward(const struct call *call, struct error *err)
   loop_order(in, order);
   loop_begin(&nest.kept, 2);
   loop_begin(&nest.reduced, 1);
-  loop_push(&nest.kept, call->n, (const int64_t[]){tensor_count(out), tensor_count(in)});
+  loop_push(&nest.kept, n, (const int64_t[]){tensor_count(out), tensor_count(in)});
   for (int k = 0; k < in->shape.rank; k++) {
     int d = order[k];
     if (r->mask >> d & 1) {
@@ -296,6 +292,22 @@ static bool reduce_forward(const struct call *call, struct error *err)
       loop_push(&nest.kept, in->shape.dim[d], (const int64_t[]){step[d], from[d]});
     }
   }
+  return nest;
+}
+
+static bool reduce_forward(const struct call *call, struct error *err)
+{
+  const struct node *node = call->node;
+  const struct reduce *r = node->params;
+  const struct tensor *in = &node->in[0]->t;
+  (void)err;
+  if (r->mask == 0) {
+    memcpy(call->out[0], call->in[0], (size_t)call->n * tensor_bytes(in));
+    return true;
+  }
+  struct nest nest = nest_of(node, call->n);
+  nest.in = call->in[0];
+  nest.out = call->out[0];
   bool real = in->dtype == DTYPE_F32;
   int inner = nest.kept.rank - 1;
   int64_t results = loop_count(&nest.kept);
@@ -308,6 +320,123 @@ static bool reduce_forward(const struct call *call, struct error *err)
   }
   return true;
 }
+
+/* ---- backward ---- */
+
+#define TERM(name, expression)                                                                                         \
+  static void name(const void *context, int64_t n, const void *const *p, const int64_t *stride, float *t)              \
+  {                                                                                                                    \
+    const float *gs = p[0], *xs = p[1], *ys = p[2];                                                                    \
+    (void)context;                                                                                                     \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+      const float g = gs[i * stride[0]], x = xs[i * stride[1]], y = ys[i * stride[2]];                                 \
+      (void)x;                                                                                                         \
+      (void)y;                                                                                                         \
+      t[i] = expression;                                                                                               \
+    }                                                                                                                  \
+  }
+TERM(l1_term, x > 0 ? g : (x < 0 ? -g : 0))
+TERM(l2_term, y > 0 ? g * (x / y) : 0)
+TERM(sum_square_term, 2 * g * x)
+TERM(log_sum_term, g *expf(-y))
+TERM(log_sum_exp_term, g *expf(x - y))
+
+static void mean_term(const void *context, int64_t n, const void *const *p, const int64_t *stride, float *t)
+{
+  const float *g = p[0], share = *(const float *)context;
+  for (int64_t i = 0; i < n; i++)
+    t[i] = share * g[i * stride[0]];
+}
+
+struct chosen {
+  const struct reverse *r;
+  struct nest nest;
+};
+
+/* Max, Min: the first extreme in memory takes the signal. Prod: each gets the product of the others. */
+static void chosen_part(void *context, int64_t begin, int64_t end)
+{
+  const struct chosen *c = context;
+  const struct nest *nest = &c->nest;
+  const bool product = nest->reduce->kind == REDUCE_PROD;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t rest = i, out = 0, in = 0, zeros = 0;
+    for (int d = nest->kept.rank - 1; d >= 0; d--) {
+      out += rest % nest->kept.dim[d] * nest->kept.stride[0][d];
+      in += rest % nest->kept.dim[d] * nest->kept.stride[1][d];
+      rest /= nest->kept.dim[d];
+    }
+    const float *x = (const float *)c->r->in[0] + in, y = ((const float *)c->r->out[0])[out], g = c->r->from[0][out];
+    float *to = c->r->to[0] + in;
+    double others = 1;
+    for (int64_t k = 0; k < nest->count; k++) {
+      const int64_t at = reduced_offset(&nest->reduced, nest->reduced.rank, k);
+      if (!product && x[at] == y) {
+        to[at] += g;
+        break;
+      }
+      zeros += x[at] == 0;
+      others *= x[at] == 0 ? 1 : (double)x[at];
+    }
+    for (int64_t k = 0; product && zeros < 2 && k < nest->count; k++) {
+      const int64_t at = reduced_offset(&nest->reduced, nest->reduced.rank, k);
+      if (zeros == 0 || x[at] == 0)
+        to[at] += (float)((double)g * (zeros ? others : others / (double)x[at]));
+    }
+  }
+}
+
+static unsigned reduce_keeps(const struct node *node, enum rule rule, unsigned wanted)
+{
+  const enum kind kind = ((const struct reduce *)node->params)->kind;
+  (void)rule;
+  (void)wanted;
+  return kind == REDUCE_SUM || kind == REDUCE_MEAN ? 0 : BACKWARD_IN(0) | BACKWARD_OUT;
+}
+
+/* Sums, means and extremes are what pooling is made of; the rules have no word for the others. */
+static bool reduce_sends(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
+{
+  const enum kind kind = ((const struct reduce *)node->params)->kind;
+  *inputs &= BACKWARD_IN(0);
+  return kind <= REDUCE_MIN || reverse_gradient_only(node, rule, inputs, err);
+}
+
+static bool reduce_backward_run(const struct reverse *r, struct error *err)
+{
+  static reverse_row *const terms[REDUCE_KINDS] = {
+    [REDUCE_SUM] = reverse_row_same, [REDUCE_MEAN] = mean_term,       [REDUCE_L1] = l1_term,
+    [REDUCE_L2] = l2_term,           [REDUCE_SUM_SQUARE] = sum_square_term, [REDUCE_LOG_SUM] = log_sum_term,
+    [REDUCE_LOG_SUM_EXP] = log_sum_exp_term,
+  };
+  const struct node *node = r->node;
+  const struct reduce *reduce = node->params;
+  const struct tensor *in = &node->in[0]->t;
+  (void)err;
+  if (!terms[reduce->kind]) {
+    struct chosen chosen = {r, nest_of(node, r->n)};
+    reverse_nothing(r, 0);
+    threads_for(loop_count(&chosen.nest.kept), 1 + LOOP_GRAIN_COSTLY / (chosen.nest.count + 1), chosen_part, &chosen);
+    return true;
+  }
+  /* The result as it is broadcast back to the operand. */
+  struct tensor out = node->out[0]->t;
+  int64_t count = 1;
+  out.shape = in->shape;
+  for (int d = 0; d < in->shape.rank; d++)
+    if (reduce->mask >> d & 1) {
+      count *= in->shape.dim[d];
+      out.shape.dim[d] = 1;
+    }
+  const float share = 1 / (float)count;
+  const bool linear = reduce->kind == REDUCE_SUM || reduce->kind == REDUCE_MEAN;
+  const struct reverse_source source[3] = {{&out, r->from[0], true}, {in, r->in[0], true}, {&out, r->out[0], true}};
+  reverse_sum(r, in, in, r->to[0], r->add[0], linear ? 1 : 3, source, terms[reduce->kind], &share);
+  return true;
+}
+
+static const struct backward reduce_backward = {
+  .flags = BACKWARD_ADDS, .keeps_of = reduce_keeps, .sends = reduce_sends, .run = reduce_backward_run};
 
 /* ---- CumSum ---- */
 
@@ -365,10 +494,24 @@ static bool cumsum_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* The sum runs the other way. */
+static bool cumsum_backward_run(const struct reverse *r, struct error *err)
+{
+  struct cumulate c = *(const struct cumulate *)r->node->params;
+  struct node node = *r->node;
+  c.reverse = !c.reverse;
+  node.params = &c;
+  const struct call call = {
+    .node = &node, .n = r->n, .in = (const void *const[]){r->from[0]}, .out = (void *const[]){r->to[0]}};
+  return cumsum_forward(&call, err);
+}
+
+static const struct backward cumsum_backward = {.run = cumsum_backward_run};
+
 #define REDUCE_OP(name, lower)                                                                                         \
   {                                                                                                                    \
     .type = name, .since = 1, .min_in = 1, .max_in = 2, .max_out = 1, .shape = lower##_shape,                          \
-    .forward = reduce_forward, .is_view = reduce_is_view,                                                              \
+    .forward = reduce_forward, .is_view = reduce_is_view, .backward = &reduce_backward,                                \
   }
 
 OP_TABLE(reduce) = {
@@ -383,6 +526,6 @@ OP_TABLE(reduce) = {
   REDUCE_OP("ReduceLogSum", log_sum),
   REDUCE_OP("ReduceLogSumExp", log_sum_exp),
   {.type = "CumSum", .since = 11, .min_in = 2, .max_in = 2, .max_out = 1, .layout = OP_PLAIN, .shape = cumsum_shape,
-   .forward = cumsum_forward},
+   .forward = cumsum_forward, .backward = &cumsum_backward},
   {.type = NULL},
 };

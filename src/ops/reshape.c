@@ -4,6 +4,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <string.h>
 
@@ -160,6 +161,16 @@ static bool dropout_forward(const struct call *call, struct error *err)
   return copy_forward(call, err);
 }
 
+/* Only where it is no view: Dropout whose mask somebody reads. */
+static bool dropout_backward_run(const struct reverse *r, struct error *err)
+{
+  (void)err;
+  reverse_pass(r->add[0], r->to[0], r->from[0], r->n * tensor_count(&r->node->in[0]->t));
+  return true;
+}
+
+static const struct backward dropout_backward = {.flags = BACKWARD_ADDS | BACKWARD_PASSES, .run = dropout_backward_run};
+
 #define VIEW_OP(name, inputs, want, lower)                                                                             \
   {                                                                                                                    \
     .type = name, .since = 1, .min_in = 1, .max_in = inputs, .max_out = 1, .layout = want, .flags = OP_VIEW,           \
@@ -173,6 +184,6 @@ OP_TABLE(reshape) = {
   VIEW_OP("Unsqueeze", 2, OP_PLAIN, unsqueeze),
   VIEW_OP("Identity", 1, OP_ANY, identity),
   {.type = "Dropout", .since = 1, .min_in = 1, .max_in = 3, .max_out = 2, .shape = dropout_shape,
-   .forward = dropout_forward, .is_view = dropout_is_view},
+   .forward = dropout_forward, .is_view = dropout_is_view, .backward = &dropout_backward},
   {.type = NULL},
 };

@@ -5,6 +5,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 #include "tensor/simd.h"
 
 #include <math.h>
@@ -287,6 +288,9 @@ static bool resize_shape(struct node *node, struct arena *arena, struct error *e
       return node_error(node, err, "axis %d is empty", d);
     if (!axis_taps(node, arena, &o, o.scale[d], axis, err))
       return false;
+    if ((double)tensor_count(&node->out[0]->t) * axis->taps > 0x1p36 ||
+        (double)tensor_count(in) / (double)axis->in * (double)axis->out * axis->taps > 0x1p36)
+      return node_error(node, err, "weighs %d elements for each of %s", axis->taps, INPUT_SHAPE(node, 0));
     /* Shrinking axes first: less is left for the others. */
     int at = r->passes++;
     for (; at > 0 && o.scale[r->pass[at - 1]] > o.scale[d]; at--)
@@ -455,6 +459,78 @@ static bool resize_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* The adjoint of a pass: [outer, out, inner] to [outer, in, inner], added to what is there. Items are blocks of the
+ * outer dimensions: what one output place read is read by its neighbours too. */
+static void pass_back_part(void *context, int64_t begin, int64_t end)
+{
+  const struct pass *pass = context;
+  const struct axis *axis = pass->axis;
+  for (int64_t block = begin; block < end; block++)
+    for (int64_t i = 0; i < axis->out; i++) {
+      const float *from = pass->from + (block * axis->out + i) * pass->inner;
+      for (int k = 0; k < axis->taps; k++) {
+        const float w = axis->weight[i * axis->taps + k];
+        float *to = pass->to + (block * axis->in + axis->index[i * axis->taps + k]) * pass->inner;
+        if (w != 0)
+          weigh_row(pass->inner, to, from, w, false);
+      }
+    }
+}
+
+static bool resize_backward_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                                    struct error *err)
+{
+  const struct resize *r = node->params;
+  int64_t largest = 0;
+  (void)compute;
+  (void)err;
+  for (int p = 1; p < r->passes; p++)
+    largest = count_after(node, p) > largest ? count_after(node, p) : largest;
+  out->scratch = 2 * (size_t)(n * largest) * sizeof(float);
+  return true;
+}
+
+static bool resize_backward_run(const struct reverse *reverse, struct error *err)
+{
+  const struct node *node = reverse->node;
+  const struct resize *r = node->params;
+  int order[TENSOR_MAX_RANK];
+  int64_t largest = 0;
+  struct shape shape = node->out[0]->t.shape;
+  (void)err;
+  reverse_nothing(reverse, 0);
+  if (tensor_count(&node->out[0]->t) == 0)
+    return true;
+  loop_order(&node->out[0]->t, order);
+  for (int p = 1; p < r->passes; p++)
+    largest = count_after(node, p) > largest ? count_after(node, p) : largest;
+  const float *from = reverse->from[0];
+  for (int p = r->passes - 1; p >= 0; p--) {
+    const int d = r->pass[p];
+    struct pass pass = {.axis = &r->axis[d], .inner = 1, .from = from};
+    int64_t outer = reverse->n;
+    bool behind = false;
+    for (int k = 0; k < shape.rank; k++) {
+      if (order[k] == d)
+        behind = true;
+      else if (behind)
+        pass.inner *= shape.dim[order[k]];
+      else
+        outer *= shape.dim[order[k]];
+    }
+    shape.dim[d] = r->axis[d].in;
+    pass.to = p == 0 ? reverse->to[0] : (float *)reverse->scratch + (p % 2 ? reverse->n * largest : 0);
+    if (p > 0)
+      memset(pass.to, 0, (size_t)(reverse->n * count_after(node, p)) * sizeof(float));
+    threads_for(outer, 1 + LOOP_GRAIN / (pass.inner * r->axis[d].out * r->axis[d].taps + 1), pass_back_part, &pass);
+    from = pass.to;
+  }
+  return true;
+}
+
+static const struct backward resize_backward = {
+  .flags = BACKWARD_ADDS, .prepare = resize_backward_prepare, .run = resize_backward_run};
+
 /* ---- DepthToSpace, SpaceToDepth ---- */
 
 struct block {
@@ -508,16 +584,17 @@ static bool space_to_depth_shape(struct node *node, struct arena *arena, struct 
 }
 
 /* One nest of seven dimensions: samples, images, channels, rows of the coarse map, rows of the block, columns of both.
- * `fine` and `coarse` are strides of the two tensors, `place` what the block's row and column mean in channels. */
-static void block_copy(const struct call *call, const struct tensor *fine, const struct tensor *coarse, bool to_fine)
+ * A block's place comes before the channel in the coarse map's channels, or after it (`channel_first`). */
+static void block_copy(const struct call *call, const struct tensor *fine, const struct tensor *coarse, bool to_fine,
+                       bool channel_first)
 {
   const struct block *b = call->node->params;
   const int64_t size = b->size, channels = fine->shape.dim[1];
   int64_t f[TENSOR_MAX_RANK], c[TENSOR_MAX_RANK];
   tensor_strides(fine, f);
   tensor_strides(coarse, c);
-  const int64_t channel = to_fine && !b->depth_first ? size * size * c[1] : c[1];
-  const int64_t column = to_fine && !b->depth_first ? c[1] : channels * c[1], row = size * column;
+  const int64_t channel = channel_first ? size * size * c[1] : c[1];
+  const int64_t column = channel_first ? c[1] : channels * c[1], row = size * column;
   enum { IMAGE, CHANNEL, Y, BLOCK_Y, X, BLOCK_X, DIMS };
   const int64_t dim[DIMS] = {fine->shape.dim[0], channels, coarse->shape.dim[2], size, coarse->shape.dim[3], size};
   const int64_t step[2][DIMS] = {
@@ -545,29 +622,48 @@ static void block_copy(const struct call *call, const struct tensor *fine, const
 static bool depth_to_space_forward(const struct call *call, struct error *err)
 {
   (void)err;
-  block_copy(call, &call->node->out[0]->t, &call->node->in[0]->t, true);
+  block_copy(call, &call->node->out[0]->t, &call->node->in[0]->t, true, !((const struct block *)call->node->params)->depth_first);
   return true;
 }
 
 static bool space_to_depth_forward(const struct call *call, struct error *err)
 {
   (void)err;
-  block_copy(call, &call->node->in[0]->t, &call->node->out[0]->t, false);
+  block_copy(call, &call->node->in[0]->t, &call->node->out[0]->t, false, false);
   return true;
 }
+
+/* The same copy the other way round. */
+static bool block_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct node *node = r->node;
+  const struct tensor *in = &node->in[0]->t, *out = &node->out[0]->t;
+  const struct call call = {
+    .node = node, .n = r->n, .in = (const void *const[]){r->from[0]}, .out = (void *const[]){r->to[0]}};
+  const bool was_to_fine = node->op->forward == depth_to_space_forward;
+  (void)err;
+  if (was_to_fine)
+    block_copy(&call, out, in, false, !((const struct block *)node->params)->depth_first);
+  else
+    block_copy(&call, in, out, true, false);
+  return true;
+}
+
+static const struct backward block_backward = {.run = block_backward_run};
 
 #define RESIZE_OP(name, first, last, inputs)                                                                           \
   {                                                                                                                    \
     .type = name, .since = first, .until = last, .min_in = 1, .max_in = inputs, .max_out = 1, .shape = resize_shape,   \
     .prepare = resize_prepare, .forward = resize_forward, .is_view = resize_is_view,                                   \
+    .backward = &resize_backward,                                                                                      \
   }
 
 OP_TABLE(resize) = {
   RESIZE_OP("Resize", 10, 0, 4),
   RESIZE_OP("Upsample", 7, 0, 2),
   {.type = "DepthToSpace", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = depth_to_space_shape,
-   .forward = depth_to_space_forward},
+   .forward = depth_to_space_forward, .backward = &block_backward},
   {.type = "SpaceToDepth", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = space_to_depth_shape,
-   .forward = space_to_depth_forward},
+   .forward = space_to_depth_forward, .backward = &block_backward},
   {.type = NULL},
 };

@@ -40,6 +40,19 @@ void reverse_move(const struct loop *loop, bool add, float *to, const float *fro
     loop_copy(loop, sizeof *to, to, from);
 }
 
+void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, const struct tensor *to_tensor, float *to,
+                 const struct tensor *from_tensor, const float *from)
+{
+  int order[TENSOR_MAX_RANK];
+  struct loop loop;
+  loop_order(to_tensor, order);
+  loop_begin(&loop, 2);
+  loop_push(&loop, r->n, (const int64_t[]){tensor_count(to_tensor), tensor_count(from_tensor)});
+  for (int d = 0; d < to_tensor->shape.rank; d++)
+    loop_push(&loop, box->dim[order[d]], (const int64_t[]){box->to[order[d]], box->from[order[d]]});
+  reverse_move(&loop, add, to + box->to_offset, from + box->from_offset);
+}
+
 void reverse_pass(bool add, float *to, const float *from, int64_t count)
 {
   struct loop loop;

@@ -4,6 +4,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <string.h>
 
@@ -108,6 +109,28 @@ static bool slice_forward(const struct call *call, struct error *err)
   loop_box(call, &box, out, call->out[0], in, call->in[0], call->in_batched[0]);
   return true;
 }
+
+static bool slice_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct slice *s = r->node->params;
+  const struct tensor *in = &r->node->in[0]->t, *out = &r->node->out[0]->t;
+  (void)err;
+  struct loop_box box = {.to_offset = 0};
+  reverse_nothing(r, 0);
+  if (tensor_count(out) == 0)
+    return true;
+  memcpy(box.dim, out->shape.dim, sizeof box.dim);
+  tensor_strides(in, box.to);
+  tensor_strides(out, box.from);
+  for (int d = 0; d < in->shape.rank; d++) {
+    box.to_offset += s->start[d] * box.to[d];
+    box.to[d] *= s->step[d];
+  }
+  reverse_box(r, &box, r->add[0], in, r->to[0], out, r->from[0]);
+  return true;
+}
+
+static const struct backward slice_backward = {.flags = BACKWARD_ADDS, .run = slice_backward_run};
 
 /* ---- Pad ---- */
 
@@ -309,6 +332,57 @@ static bool pad_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* Samples one by one: several places of the border may stand for one of the inside. */
+static void pad_backward_part(void *context, int64_t begin, int64_t end)
+{
+  const struct reverse *r = context;
+  const struct pad *p = r->node->params;
+  const struct tensor *in = &r->node->in[0]->t, *out = &r->node->out[0]->t;
+  const int64_t count = tensor_count(out);
+  int64_t to[TENSOR_MAX_RANK];
+  int order[TENSOR_MAX_RANK];
+  tensor_strides(in, to);
+  loop_order(out, order);
+  for (int64_t s = begin; s < end; s++)
+    for (int64_t i = 0; i < count; i++) {
+      int64_t rest = i, at = s * tensor_count(in);
+      for (int k = out->shape.rank - 1; k >= 0; k--) {
+        const int d = order[k];
+        at += pad_source(p->mode, rest % out->shape.dim[d] - p->before[d], in->shape.dim[d]) * to[d];
+        rest /= out->shape.dim[d];
+      }
+      r->to[0][at] += r->from[0][s * count + i];
+    }
+}
+
+static bool pad_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct pad *p = r->node->params;
+  const struct tensor *in = &r->node->in[0]->t, *out = &r->node->out[0]->t;
+  (void)err;
+  reverse_nothing(r, 0);
+  if (p->mode != PAD_CONSTANT) {
+    threads_for(r->n, 1, pad_backward_part, (void *)(uintptr_t)r);
+    return true;
+  }
+  struct loop_box box = {.to_offset = 0};
+  tensor_strides(in, box.to);
+  tensor_strides(out, box.from);
+  for (int d = 0; d < out->shape.rank; d++) {
+    const int64_t first = p->before[d] < 0 ? -p->before[d] : 0, place = p->before[d] > 0 ? p->before[d] : 0;
+    const int64_t left = in->shape.dim[d] - first, room = out->shape.dim[d] - place;
+    box.dim[d] = left < room ? left : room;
+    if (box.dim[d] < 0)
+      box.dim[d] = 0;
+    box.to_offset += first * box.to[d];
+    box.from_offset += place * box.from[d];
+  }
+  reverse_box(r, &box, r->add[0], in, r->to[0], out, r->from[0]);
+  return true;
+}
+
+static const struct backward pad_backward = {.flags = BACKWARD_ADDS, .run = pad_backward_run};
+
 /* ---- Tile, Expand ---- */
 
 static bool tile_shape(struct node *node, struct arena *arena, struct error *err)
@@ -357,6 +431,36 @@ static bool tile_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* A repetition at a time. */
+static bool tile_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct tensor *in = &r->node->in[0]->t, *out = &r->node->out[0]->t;
+  int64_t repeats = 1;
+  (void)err;
+  if (tensor_count(out) == 0) {
+    reverse_nothing(r, 0);
+    return true;
+  }
+  for (int d = 0; d < in->shape.rank; d++)
+    repeats *= out->shape.dim[d] / in->shape.dim[d];
+  for (int64_t k = 0; k < repeats; k++) {
+    struct loop_box box = {.to_offset = 0};
+    int64_t rest = k;
+    memcpy(box.dim, in->shape.dim, sizeof box.dim);
+    tensor_strides(in, box.to);
+    tensor_strides(out, box.from);
+    for (int d = 0; d < in->shape.rank; d++) {
+      const int64_t times = out->shape.dim[d] / in->shape.dim[d];
+      box.from_offset += rest % times * in->shape.dim[d] * box.from[d];
+      rest /= times;
+    }
+    reverse_box(r, &box, r->add[0] || k > 0, in, r->to[0], out, r->from[0]);
+  }
+  return true;
+}
+
+static const struct backward tile_backward = {.flags = BACKWARD_ADDS, .run = tile_backward_run};
+
 static bool expand_shape(struct node *node, struct arena *arena, struct error *err)
 {
   const struct tensor *in = &node->in[0]->t;
@@ -380,6 +484,17 @@ static bool expand_forward(const struct call *call, struct error *err)
   loop_copy(&loop, dtype_size(call->node->out[0]->t.dtype), call->out[0], call->in[0]);
   return true;
 }
+
+static bool expand_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct tensor *in = &r->node->in[0]->t, *out = &r->node->out[0]->t;
+  const struct reverse_source source = {out, r->from[0], true};
+  (void)err;
+  reverse_sum(r, out, in, r->to[0], r->add[0], 1, &source, reverse_row_same, NULL);
+  return true;
+}
+
+static const struct backward expand_backward = {.flags = BACKWARD_ADDS, .run = expand_backward_run};
 
 /* ---- Trilu ---- */
 
@@ -436,16 +551,29 @@ static bool triangle_forward(const struct call *call, struct error *err)
   return true;
 }
 
+static bool triangle_backward_run(const struct reverse *r, struct error *err)
+{
+  /* The signal is cut as the tensor was. */
+  const struct call call = {
+    .node = r->node, .n = r->n, .in = (const void *const[]){r->from[0]}, .out = (void *const[]){r->to[0]}};
+  return triangle_forward(&call, err);
+}
+
+static const struct backward triangle_backward = {.run = triangle_backward_run};
+
 OP_TABLE(slice) = {
   {.type = "Slice", .since = 1, .min_in = 1, .max_in = 5, .max_out = 1, .shape = slice_shape, .forward = slice_forward,
+   .backward = &slice_backward,
    .is_view = slice_is_view},
   {.type = "Pad", .since = 1, .min_in = 1, .max_in = 4, .max_out = 1, .shape = pad_shape, .forward = pad_forward,
+   .backward = &pad_backward,
    .is_view = pad_is_view},
   {.type = "Tile", .since = 6, .min_in = 2, .max_in = 2, .max_out = 1, .shape = tile_shape, .forward = tile_forward,
+   .backward = &tile_backward,
    .is_view = same_shape_is_view},
   {.type = "Expand", .since = 8, .min_in = 2, .max_in = 2, .max_out = 1, .shape = expand_shape,
-   .forward = expand_forward, .is_view = same_shape_is_view},
+   .forward = expand_forward, .backward = &expand_backward, .is_view = same_shape_is_view},
   {.type = "Trilu", .since = 14, .min_in = 1, .max_in = 2, .max_out = 1, .layout = OP_PLAIN, .shape = triangle_shape,
-   .forward = triangle_forward},
+   .forward = triangle_forward, .backward = &triangle_backward},
   {.type = NULL},
 };

@@ -5,6 +5,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <math.h>
 #include <string.h>
@@ -110,6 +111,38 @@ static bool hardmax_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* y (g - sum of g y); for the logarithm g - exp(y) times the sum of g. */
+static void softmax_backward_part(void *context, int64_t begin, int64_t end)
+{
+  const struct reverse *r = context;
+  const struct softmax *s = r->node->params;
+  const bool logarithm = r->node->op->forward == log_softmax_forward;
+  for (int64_t row = begin; row < end; row++) {
+    const int64_t at = row / s->inner * s->dim * s->inner + row % s->inner;
+    const float *y = (const float *)r->out[0] + at, *g = r->from[0] + at;
+    float *to = r->to[0] + at;
+    double sum = 0;
+    for (int64_t i = 0; i < s->dim; i++)
+      sum += logarithm ? (double)g[i * s->inner] : (double)g[i * s->inner] * (double)y[i * s->inner];
+    for (int64_t i = 0; i < s->dim; i++) {
+      const double one = (double)g[i * s->inner], at_y = (double)y[i * s->inner];
+      to[i * s->inner] = (float)(logarithm ? one - exp(at_y) * sum : at_y * (one - sum));
+    }
+  }
+}
+
+static bool softmax_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct softmax *s = r->node->params;
+  (void)err;
+  if (tensor_count(&r->node->out[0]->t) > 0)
+    threads_for(r->n * s->outer * s->inner, 1 + LOOP_GRAIN_COSTLY / s->dim, softmax_backward_part, (void *)(uintptr_t)r);
+  return true;
+}
+
+static const struct backward softmax_backward = {
+  .flags = BACKWARD_INPLACE, .keeps = BACKWARD_OUT, .sends = reverse_gradient_only, .run = softmax_backward_run};
+
 #define SOFTMAX_OP(name, first, last, want, ...)                                                                       \
   {                                                                                                                    \
     .type = name, .since = first, .until = last, .min_in = 1, .max_in = 1, .max_out = 1, .layout = want,               \
@@ -118,11 +151,13 @@ static bool hardmax_forward(const struct call *call, struct error *err)
 
 OP_TABLE(softmax) = {
   SOFTMAX_OP("Softmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
-             .forward = softmax_forward),
+             .forward = softmax_forward, .backward = &softmax_backward),
   SOFTMAX_OP("Softmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
-             .forward = softmax_forward),
-  SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .forward = log_softmax_forward),
-  SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .forward = log_softmax_forward),
+             .forward = softmax_forward, .backward = &softmax_backward),
+  SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .forward = log_softmax_forward,
+             .backward = &softmax_backward),
+  SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .forward = log_softmax_forward,
+             .backward = &softmax_backward),
   SOFTMAX_OP("Hardmax", 1, 12, OP_PLAIN, .forward = hardmax_forward),
   SOFTMAX_OP("Hardmax", 13, 0, OP_ANY, .forward = hardmax_forward),
   {.type = NULL},

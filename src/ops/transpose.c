@@ -5,6 +5,7 @@
 #include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/output.h"
+#include "ops/reverse.h"
 
 #include <string.h>
 
@@ -80,6 +81,29 @@ static bool transpose_forward(const struct call *call, struct error *err)
   return true;
 }
 
+static bool transpose_backward_run(const struct reverse *r, struct error *err)
+{
+  const struct permutation *p = r->node->params;
+  const struct tensor *in = &r->node->in[0]->t, *out = &r->node->out[0]->t;
+  int64_t to[TENSOR_MAX_RANK], from[TENSOR_MAX_RANK];
+  int order[TENSOR_MAX_RANK], result[TENSOR_MAX_RANK];
+  struct loop loop;
+  (void)err;
+  tensor_strides(in, to);
+  tensor_strides(out, from);
+  loop_order(in, order);
+  for (int d = 0; d < in->shape.rank; d++)
+    result[p->axis[d]] = d;
+  loop_begin(&loop, 2);
+  loop_push(&loop, r->n, (const int64_t[]){tensor_count(in), tensor_count(out)});
+  for (int d = 0; d < in->shape.rank; d++)
+    loop_push(&loop, in->shape.dim[order[d]], (const int64_t[]){to[order[d]], from[result[order[d]]]});
+  reverse_move(&loop, r->add[0], r->to[0], r->from[0]);
+  return true;
+}
+
+static const struct backward transpose_backward = {.flags = BACKWARD_ADDS, .run = transpose_backward_run};
+
 static bool change_layout_shape(struct node *node, struct arena *arena, struct error *err)
 {
   const struct tensor *in = &node->in[0]->t;
@@ -94,8 +118,8 @@ static bool change_layout_shape(struct node *node, struct arena *arena, struct e
 
 OP_TABLE(transpose) = {
   {.type = "Transpose", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = transpose_shape,
-   .forward = transpose_forward, .is_view = transpose_is_view},
+   .forward = transpose_forward, .is_view = transpose_is_view, .backward = &transpose_backward},
   {.type = "ChangeLayout", .domain = "penumbra", .min_in = 1, .max_in = 1, .max_out = 1, .shape = change_layout_shape,
-   .forward = transpose_forward, .is_view = transpose_is_view},
+   .forward = transpose_forward, .is_view = transpose_is_view, .backward = &transpose_backward},
   {.type = NULL},
 };
