@@ -124,7 +124,7 @@ static bool place_memory(struct increment *inc, struct error *err)
       .value = value->id, .first = i,
       /* what a step will write back stays to its end */
       .last = inc->options.bases > 1 ? inc->n_stages : last[value->id] > i ? last[value->id] : i,
-      .bytes = stage_pixel_bytes(inc->options.batch * area_of_bound(layer), layer->view.channels),
+      .bytes = stage_pixel_bytes(inc->options.batch * area_of_bound(layer), layer->view.pixel),
     };
   }
   size_t bytes = 0;
@@ -226,7 +226,7 @@ bool increment_base(struct increment *inc, int base, const float *image, struct 
       return error_memory(err, "a base run");
     memcpy(saved, first, inc->base_step);
   }
-  memcpy(run_input(inc->base, 0), image, (size_t)v->height * (size_t)v->width * (size_t)v->channels * sizeof *image);
+  memcpy(run_input(inc->base, 0), image, (size_t)v->height * (size_t)v->width * v->pixel);
   const bool ok = run_execute(inc->base, err);
   if (base > 0) {
     memcpy(first + (size_t)base * inc->base_step, first, inc->base_step);
@@ -247,7 +247,7 @@ struct whole_job {
   const struct increment *inc;
   const struct layer *layer;
   int first; /* position */
-  float *to;
+  unsigned char *to;
 };
 
 /* Base and window as whole maps. */
@@ -258,8 +258,8 @@ static void make_whole(void *context, int64_t begin, int64_t end)
   const struct rect all = {0, 0, v->height, v->width};
   for (int64_t i = begin; i < end; i++) {
     const struct layer_view view = view_at(j->inc, j->layer, j->first + (int)i);
-    window_gather(&view, &j->layer->window[j->first + i], &all, j->to + i * v->height * v->width * v->channels,
-                  v->channels);
+    window_gather(&view, &j->layer->window[j->first + i], &all,
+                  j->to + (size_t)i * (size_t)v->height * (size_t)v->width * v->pixel, v->pixel);
   }
 }
 
@@ -316,7 +316,7 @@ static bool run_tail(struct increment *inc, int n, float *raw, float *activation
     done += m;
   }
   if (activations && inc->layers[layer->id].head) {
-    struct whole_job job = {inc, layer_of(inc, layer), 0, activations};
+    struct whole_job job = {inc, layer_of(inc, layer), 0, (unsigned char *)activations};
     threads_for(n, 1, make_whole, &job);
   }
   return true;
@@ -334,7 +334,7 @@ bool increment_run(struct increment *inc, const struct change *changes, int n, f
   stage_lay_out(inc, input, inc->list, n);
   for (int p = 0; p < n; p++)
     memcpy(input->window[p].data, changes[p].content,
-           (size_t)(rect_area(&changes[p].rect) * input->view.channels) * sizeof(float));
+           (size_t)rect_area(&changes[p].rect) * input->view.pixel);
   for (int i = 0; i < inc->n_stages; i++)
     if (!stage_run(inc, &inc->stages[i], n, err))
       return false;
@@ -349,16 +349,16 @@ struct commit_job {
 static void commit_windows(void *context, int64_t begin, int64_t end)
 {
   const struct commit_job *j = context;
-  const size_t c = (size_t)j->layer->view.channels;
+  const size_t c = j->layer->view.pixel;
   for (int64_t p = begin; p < end; p++) {
     const struct window *w = &j->layer->window[p];
     const struct layer_view view = view_at(j->inc, j->layer, (int)p);
-    float *base = (float *)(uintptr_t)view.base; /* the increment's own memory */
+    unsigned char *base = (unsigned char *)(uintptr_t)view.base; /* the increment's own memory */
     const size_t held = (size_t)(w->held.x1 - w->held.x0), width = (size_t)(w->tight.x1 - w->tight.x0);
     for (int y = w->tight.y0; y < w->tight.y1; y++)
       memcpy(base + ((size_t)y * (size_t)view.width + (size_t)w->tight.x0) * c,
              w->data + ((size_t)(y - w->held.y0) * held + (size_t)(w->tight.x0 - w->held.x0)) * c,
-             width * c * sizeof *base);
+             width * c);
   }
 }
 

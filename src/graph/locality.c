@@ -11,7 +11,8 @@ static void mark_head(const struct graph *graph, struct layer *layers)
   const bool last = input->t.layout == LAYOUT_PLAIN; /* [1,H,W,C] */
   struct layer *in = &layers[input->id];
   in->head = true;
-  in->view = (struct layer_view){NULL, (int)s->dim[last ? 1 : 2], (int)s->dim[last ? 2 : 3], (int)s->dim[last ? 3 : 1]};
+  in->view = (struct layer_view){NULL, (int)s->dim[last ? 1 : 2], (int)s->dim[last ? 2 : 3], (int)s->dim[last ? 3 : 1],
+                                 (size_t)s->dim[last ? 3 : 1] * dtype_size(input->t.dtype)};
   for (int i = 0; i < graph->n_nodes; i++) {
     const struct node *node = graph->nodes[i];
     const struct value *out = node->out[0];
@@ -35,7 +36,8 @@ static void mark_head(const struct graph *graph, struct layer *layers)
     if (!local)
       continue;
     layer->head = true;
-    layer->view = (struct layer_view){NULL, (int)out->t.shape.dim[2], (int)out->t.shape.dim[3], (int)out->t.shape.dim[1]};
+    layer->view = (struct layer_view){NULL, (int)out->t.shape.dim[2], (int)out->t.shape.dim[3], (int)out->t.shape.dim[1],
+                                      (size_t)out->t.shape.dim[1] * dtype_size(out->t.dtype)};
   }
 }
 

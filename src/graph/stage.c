@@ -46,6 +46,7 @@ static bool make_pixel_node(struct increment *inc, struct stage *stage, struct e
     return false;
   node->scale = scale;
   node->shift = shift;
+  node->out[0]->t.dtype = whole->out[0]->t.dtype; /* a run may store it in less than its operator says */
   stage->pixel = node;
   return true;
 }
@@ -102,9 +103,9 @@ static size_t up(size_t bytes)
   return (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
 }
 
-size_t stage_pixel_bytes(int64_t count, int channels)
+size_t stage_pixel_bytes(int64_t count, size_t pixel)
 {
-  return up((size_t)(count + row_chunk[ROW_CHUNKS - 1]) * (size_t)channels * sizeof(float));
+  return up((size_t)(count + row_chunk[ROW_CHUNKS - 1]) * pixel);
 }
 
 /* Input pixels that an output window of these sides reads. */
@@ -129,14 +130,14 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
       area = whole;
     if (conv && area < whole) /* whole maps may be gathered instead */
       area = whole;
-    return stage_pixel_bytes((conv ? window_chunk[0] : batch) * area, in->view.channels);
+    return stage_pixel_bytes((conv ? window_chunk[0] : batch) * area, in->view.pixel);
   }
   if (stage->rule.kind == WINDOW_POINT)
     for (int k = 0; k < node->n_in; k++)
       if (varies(node->in[k]))
-        need += stage_pixel_bytes(batch * area_of_bound(out), layer_of(inc, node->in[k])->view.channels);
+        need += stage_pixel_bytes(batch * area_of_bound(out), layer_of(inc, node->in[k])->view.pixel);
   if (node->residual)
-    need += stage_pixel_bytes(batch * area_of_bound(out), out->view.channels);
+    need += stage_pixel_bytes(batch * area_of_bound(out), out->view.pixel);
   return need;
 }
 
@@ -214,11 +215,6 @@ static struct rect class_rect(const struct stage *stage, const struct layer_view
 
 /* ---- stages ---------------------------------------------------------------------------------------------------- */
 
-static float *floats_at(const struct increment *inc, size_t offset)
-{
-  return (float *)(void *)(inc->memory + offset);
-}
-
 /* Where the output of a node may differ for position p. */
 static struct rect tight_of(const struct increment *inc, const struct stage *stage, int p)
 {
@@ -242,7 +238,7 @@ static struct rect tight_of(const struct increment *inc, const struct stage *sta
 
 void stage_lay_out(const struct increment *inc, struct layer *out, const int *list, int n)
 {
-  float *to = floats_at(inc, out->offset);
+  unsigned char *to = inc->memory + out->offset;
   out->n_order = 0;
   out->packed = true;
   for (int i = 0; i < n; i++) {
@@ -250,7 +246,7 @@ void stage_lay_out(const struct increment *inc, struct layer *out, const int *li
     if (rect_empty(&o->tight))
       continue;
     o->data = to;
-    to += rect_area(&o->held) * out->view.channels;
+    to += (size_t)rect_area(&o->held) * out->view.pixel;
     out->order[out->n_order++] = list[i];
   }
 }
@@ -259,8 +255,8 @@ struct gather_job {
   const struct increment *inc;
   const struct stage *stage;
   const int *list;
-  float *to;        /* gathered inputs */
-  int64_t pitch;    /* floats a position */
+  unsigned char *to; /* gathered inputs */
+  size_t pitch;      /* bytes a position */
 };
 
 static struct rect context_of(const struct stage *stage, const struct rect *out)
@@ -284,11 +280,11 @@ static void gather_windows(void *context, int64_t begin, int64_t end)
     const struct layer_view view = view_at(j->inc, in, p);
     const struct rect want =
       whole ? (struct rect){0, 0, in->view.height, in->view.width} : context_of(j->stage, &o->held);
-    window_gather(&view, &in->window[p], &want, j->to + i * j->pitch, in->view.channels);
+    window_gather(&view, &in->window[p], &want, j->to + (size_t)i * j->pitch, in->view.pixel);
     if (node->residual) {
       const struct layer *add = layer_of(j->inc, node->residual);
       const struct layer_view base = view_at(j->inc, add, p);
-      window_gather(&base, &add->window[p], &o->held, o->data, add->view.channels);
+      window_gather(&base, &add->window[p], &o->held, o->data, add->view.pixel);
     }
   }
 }
@@ -299,19 +295,19 @@ static void restore_rims(void *context, int64_t begin, int64_t end)
 {
   const struct gather_job *j = context;
   const struct layer *out = &j->inc->layers[j->stage->node->out[0]->id];
-  const size_t c = (size_t)out->view.channels;
+  const size_t c = out->view.pixel;
   for (int64_t i = begin; i < end; i++) {
     const struct window *o = &out->window[j->list[i]];
     const struct layer_view view = view_at(j->inc, out, j->list[i]);
     const struct rect *h = &o->held, *t = &o->tight;
     const size_t width = (size_t)(h->x1 - h->x0), left = (size_t)(t->x0 - h->x0), right = (size_t)(h->x1 - t->x1);
     for (int y = h->y0; y < h->y1; y++) {
-      const float *base = view.base + ((size_t)y * (size_t)view.width + (size_t)h->x0) * c;
-      float *row = o->data + (size_t)(y - h->y0) * width * c;
+      const unsigned char *base = view.base + ((size_t)y * (size_t)view.width + (size_t)h->x0) * c;
+      unsigned char *row = o->data + (size_t)(y - h->y0) * width * c;
       const bool inside = y >= t->y0 && y < t->y1;
-      memcpy(row, base, (inside ? left : width) * c * sizeof *row);
+      memcpy(row, base, (inside ? left : width) * c);
       if (inside)
-        memcpy(row + (width - right) * c, base + (width - right) * c, right * c * sizeof *row);
+        memcpy(row + (width - right) * c, base + (width - right) * c, right * c);
     }
   }
 }
@@ -332,13 +328,13 @@ static bool convolve_class(struct increment *inc, struct stage *stage, const int
     struct kernel *kernel = window_kernel(inc, stage, whole ? 0 : h, whole ? 0 : w, m, err);
     if (!kernel)
       return false;
-    struct gather_job job = {inc, stage, list + done, floats_at(inc, inc->gather_offset), area * in->view.channels};
-    threads_for(m, 32768 / (job.pitch + 1) + 1, gather_windows, &job);
+    struct gather_job job = {inc, stage, list + done, inc->memory + inc->gather_offset, (size_t)area * in->view.pixel};
+    threads_for(m, 131072 / ((int64_t)job.pitch + 1) + 1, gather_windows, &job);
     if (!kernel_run(kernel, job.to, NULL, node->shift, out->window[list[done]].data,
                     inc->scratch, err))
       return false;
     if (!whole)
-      threads_for(m, 32768 / (job.pitch + 1) + 1, restore_rims, &job);
+      threads_for(m, 131072 / ((int64_t)job.pitch + 1) + 1, restore_rims, &job);
     done += m;
   }
   return true;
@@ -403,10 +399,10 @@ static void pool_windows(void *context, int64_t begin, int64_t end)
     want.y1 = want.y1 > in->view.height ? in->view.height : want.y1;
     want.x1 = want.x1 > in->view.width ? in->view.width : want.x1;
     const struct layer_view view = view_at(j->inc, in, p);
-    float *src = j->to + i * j->pitch;
-    window_gather(&view, &in->window[p], &want, src, in->view.channels);
-    pool_window(node->params, in->view.channels, src, want.y0, want.x0, want.x1 - want.x0, o->held.y0, o->held.y1,
-                o->held.x0, o->held.x1, o->data);
+    unsigned char *src = j->to + (size_t)i * j->pitch;
+    window_gather(&view, &in->window[p], &want, src, in->view.pixel);
+    pool_window(node->params, in->view.channels, (const float *)(const void *)src, want.y0, want.x0, want.x1 - want.x0,
+                o->held.y0, o->held.y1, o->held.x0, o->held.x1, (float *)(void *)o->data);
   }
 }
 
@@ -429,8 +425,8 @@ static bool run_pooling(struct increment *inc, struct stage *stage, int n)
   const int listed = take_tight(inc, stage, n);
   int64_t area = context_area(&stage->rule.space, out->bound[0], out->bound[1]);
   const int64_t whole = (int64_t)in->view.height * in->view.width;
-  struct gather_job job = {inc, stage, inc->list, floats_at(inc, inc->gather_offset),
-                           (area < whole ? area : whole) * in->view.channels};
+  struct gather_job job = {inc, stage, inc->list, inc->memory + inc->gather_offset,
+                           (size_t)(area < whole ? area : whole) * in->view.pixel};
   threads_for(listed, 1, pool_windows, &job);
   return true;
 }
@@ -443,12 +439,12 @@ static void join_windows(void *context, int64_t begin, int64_t end)
   const struct layer *out = &j->inc->layers[node->out[0]->id];
   for (int64_t i = begin; i < end; i++) {
     const struct window *o = &out->window[j->list[i]];
-    int64_t channel = 0;
+    size_t channel = 0; /* as bytes */
     for (int k = 0; k < node->n_in; k++) {
       const struct layer *in = layer_of(j->inc, node->in[k]);
       const struct layer_view view = view_at(j->inc, in, j->list[i]);
-      window_gather(&view, &in->window[j->list[i]], &o->held, o->data + channel, out->view.channels);
-      channel += in->view.channels;
+      window_gather(&view, &in->window[j->list[i]], &o->held, o->data + channel, out->view.pixel);
+      channel += in->view.pixel;
     }
   }
 }
@@ -476,29 +472,28 @@ struct row_gather {
   const struct increment *inc;
   const struct layer *in, *out;
   const int *list;
-  float *to;
+  unsigned char *to;
 };
 
 /* An input of a point-wise node at the windows of its output, as rows of pixels in their order. */
 static void gather_rows(void *context, int64_t begin, int64_t end)
 {
   const struct row_gather *j = context;
-  const float *first = j->out->window[j->list[0]].data;
+  const unsigned char *first = j->out->window[j->list[0]].data;
   for (int64_t i = begin; i < end; i++) {
     const struct window *o = &j->out->window[j->list[i]];
-    const int64_t row = (o->data - first) / j->out->view.channels;
+    const size_t row = (size_t)(o->data - first) / j->out->view.pixel;
     const struct layer_view view = view_at(j->inc, j->in, j->list[i]);
-    window_gather(&view, &j->in->window[j->list[i]], &o->held, j->to + row * j->in->view.channels,
-                  j->in->view.channels);
+    window_gather(&view, &j->in->window[j->list[i]], &o->held, j->to + row * j->in->view.pixel, j->in->view.pixel);
   }
 }
 
 /* Run a point-wise node on `rows` pixels. in[k]: rows of the k-th input (constants as they are). */
-static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, const float *const *in,
-                     const int64_t *pitch, const float *residual, float *dst, struct error *err)
+static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, const unsigned char *const *in,
+                     const size_t *pitch, const unsigned char *residual, unsigned char *dst, struct error *err)
 {
   const struct node *node = stage->node;
-  const int64_t c = inc->layers[node->out[0]->id].view.channels;
+  const size_t c = inc->layers[node->out[0]->id].view.pixel;
   for (int64_t done = 0; done < rows;) {
     int r = ROW_CHUNKS - 1; /* the last chunk may run over the end, into spare room */
     for (int i = 0; i < ROW_CHUNKS; i++)
@@ -507,7 +502,7 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
         break;
       }
     const int64_t m = row_chunk[r];
-    float *to = dst + done * c;
+    unsigned char *to = dst + (size_t)done * c;
     if (node->op->flags & OP_WEIGHTS) {
       if (!stage->rows[r]) {
         struct conv_spec spec = conv_spec_of(node, 1);
@@ -518,7 +513,7 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
           return false;
       }
       if (!need_scratch(inc, kernel_scratch(stage->rows[r]), err) ||
-          !kernel_run(stage->rows[r], in[0] + done * pitch[0], NULL, node->shift, to, inc->scratch,
+          !kernel_run(stage->rows[r], in[0] + (size_t)done * pitch[0], NULL, node->shift, to, inc->scratch,
                       err))
         return false;
     } else {
@@ -526,7 +521,7 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
       bool batched[MAX_VARYING + 8];
       for (int k = 0; k < node->n_in; k++) {
         batched[k] = varies(node->in[k]);
-        inputs[k] = !node->in[k] ? NULL : batched[k] ? in[k] + done * pitch[k] : node->in[k]->t.data;
+        inputs[k] = !node->in[k] ? NULL : batched[k] ? in[k] + (size_t)done * pitch[k] : node->in[k]->t.data;
       }
       if (node->op->prepare && !stage->pixel_state[r]) {
         struct prepared prepared = {.state = NULL};
@@ -537,7 +532,7 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
       void *outputs[1] = {to};
       const struct call call = {
         .node = stage->pixel, .n = m, .in = inputs, .in_batched = batched, .out = outputs, .state = stage->pixel_state[r],
-        .residual = residual ? residual + done * c : NULL, .compute = inc->compute,
+        .residual = residual ? residual + (size_t)done * c : NULL, .compute = inc->compute,
       };
       if (!node->op->forward(&call, err))
         return false;
@@ -573,19 +568,19 @@ static bool run_pointwise(struct increment *inc, struct stage *stage, int n, str
   if (!listed)
     return true;
   const struct window *end = &out->window[inc->list[listed - 1]];
-  float *dst = out->window[inc->list[0]].data;
-  const int64_t rows = (end->data - dst) / out->view.channels + rect_area(&end->held);
+  unsigned char *dst = out->window[inc->list[0]].data;
+  const int64_t rows = (int64_t)((size_t)(end->data - dst) / out->view.pixel) + rect_area(&end->held);
   /* 2: inputs as rows of pixels. */
-  const float *in[MAX_VARYING + 8] = {NULL};
-  int64_t pitch[MAX_VARYING + 8] = {0};
+  const unsigned char *in[MAX_VARYING + 8] = {NULL};
+  size_t pitch[MAX_VARYING + 8] = {0};
   size_t used = inc->gather_offset;
-  const float *residual = NULL;
+  const unsigned char *residual = NULL;
   for (int k = 0; k <= node->n_in; k++) {
     const struct value *value = k < node->n_in ? node->in[k] : node->residual;
     if (!varies(value))
       continue;
     const struct layer *from = layer_of(inc, value);
-    const int64_t c = from->view.channels;
+    const size_t c = from->view.pixel;
     struct row_gather job = {inc, from, out, inc->list, NULL};
     if (k < node->n_in && direct && from == first) {
       in[k] = first->window[first->order[0]].data;
@@ -595,8 +590,8 @@ static bool run_pointwise(struct increment *inc, struct stage *stage, int n, str
     if (k == node->n_in && conv) {
       job.to = dst; /* the product is added to it */
     } else {
-      job.to = floats_at(inc, used);
-      used += stage_pixel_bytes(rows, (int)c);
+      job.to = inc->memory + used;
+      used += stage_pixel_bytes(rows, c);
     }
     threads_for(listed, 1, gather_rows, &job);
     if (k == node->n_in) {

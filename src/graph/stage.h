@@ -68,7 +68,7 @@ static inline int64_t area_of_bound(const struct layer *layer)
 static inline struct layer_view view_at(const struct increment *inc, const struct layer *layer, int p)
 {
   struct layer_view view = layer->view;
-  view.base = (const float *)(const void *)((const unsigned char *)view.base + (size_t)p * inc->base_step);
+  view.base += (size_t)p * inc->base_step;
   return view;
 }
 
@@ -79,7 +79,7 @@ void stage_release(struct stage *stage);
 bool stage_prefers_whole(const struct stage *stage, const struct layer_view *out, double area);
 
 /* Bytes of `count` pixels, with room for the rows a kernel may run over the end. */
-size_t stage_pixel_bytes(int64_t count, int channels);
+size_t stage_pixel_bytes(int64_t count, size_t pixel);
 /* Memory for what the stage gathers, for all positions of a batch or for one chunk of windows. */
 size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage);
 

@@ -23,7 +23,7 @@ struct rect rect_union(const struct rect *a, const struct rect *b)
 
 static bool is_image(const struct value *value)
 {
-  return value->t.shape.rank == 4 && value->t.shape.dim[0] == 1 && value->t.dtype == DTYPE_F32 &&
+  return value->t.shape.rank == 4 && value->t.shape.dim[0] == 1 && value->t.dtype != DTYPE_I64 &&
          value->t.layout == LAYOUT_CHANNELS_LAST;
 }
 
@@ -101,48 +101,50 @@ double window_real_share(const struct spatial *s)
   return share;
 }
 
-/* `n` pixels of c floats, to `pitch` floats a pixel; from NULL: zeros. */
-static float *put(float *to, int64_t pitch, const float *from, int64_t n, int64_t c)
+/* `n` pixels of `size` bytes, to `pitch` bytes a pixel; from NULL: zeros. */
+static unsigned char *put(unsigned char *to, size_t pitch, const unsigned char *from, int n, size_t size)
 {
   if (n <= 0)
     return to;
-  if (pitch == c && from)
-    memcpy(to, from, (size_t)(n * c) * sizeof *to);
-  else if (pitch == c)
-    memset(to, 0, (size_t)(n * c) * sizeof *to);
+  if (pitch == size && from)
+    memcpy(to, from, (size_t)n * size);
+  else if (pitch == size)
+    memset(to, 0, (size_t)n * size);
   else
-    for (int64_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < (size_t)n; i++) {
       if (from)
-        memcpy(to + i * pitch, from + i * c, (size_t)c * sizeof *to);
+        memcpy(to + i * pitch, from + i * size, size);
       else
-        memset(to + i * pitch, 0, (size_t)c * sizeof *to);
+        memset(to + i * pitch, 0, size);
     }
-  return to + n * pitch;
+  return to + (size_t)n * pitch;
 }
 
-void window_gather(const struct layer_view *view, const struct window *o, const struct rect *want, float *to,
-                   int64_t pitch)
+void window_gather(const struct layer_view *view, const struct window *o, const struct rect *want, unsigned char *to,
+                   size_t pitch)
 {
-  const int64_t c = view->channels, width = want->x1 - want->x0;
+  const size_t size = view->pixel;
+  const int width = want->x1 - want->x0;
   const int left = want->x0 < 0 ? 0 : want->x0, right = want->x1 > view->width ? view->width : want->x1;
   const bool changed = !rect_empty(&o->tight) && o->held.x0 < right && o->held.x1 > left;
   const int from = changed && o->held.x0 > left ? o->held.x0 : left;
   const int until = changed && o->held.x1 < right ? o->held.x1 : right;
   for (int y = want->y0; y < want->y1; y++) {
     if (y < 0 || y >= view->height || right <= left) {
-      to = put(to, pitch, NULL, width, c);
+      to = put(to, pitch, NULL, width, size);
       continue;
     }
-    const float *row = view->base + (int64_t)y * view->width * c;
-    to = put(to, pitch, NULL, left - want->x0, c);
+    const unsigned char *row = view->base + (size_t)y * (size_t)view->width * size;
+    to = put(to, pitch, NULL, left - want->x0, size);
     if (changed && y >= o->held.y0 && y < o->held.y1) {
-      const int64_t held = o->held.x1 - o->held.x0;
-      to = put(to, pitch, row + left * c, from - left, c);
-      to = put(to, pitch, o->data + ((y - o->held.y0) * held + (from - o->held.x0)) * c, until - from, c);
-      to = put(to, pitch, row + until * c, right - until, c);
+      const size_t held = (size_t)(o->held.x1 - o->held.x0);
+      const unsigned char *line = o->data + (size_t)(y - o->held.y0) * held * size;
+      to = put(to, pitch, row + (size_t)left * size, from - left, size);
+      to = put(to, pitch, line + (size_t)(from - o->held.x0) * size, until - from, size);
+      to = put(to, pitch, row + (size_t)until * size, right - until, size);
     } else {
-      to = put(to, pitch, row + left * c, right - left, c);
+      to = put(to, pitch, row + (size_t)left * size, right - left, size);
     }
-    to = put(to, pitch, NULL, want->x1 - right, c);
+    to = put(to, pitch, NULL, want->x1 - right, size);
   }
 }

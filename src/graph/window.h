@@ -43,17 +43,18 @@ double window_real_share(const struct spatial *space);
 
 /* A value [height, width, channels] as a run with local changes sees it: the base, and over it a dense piece. */
 struct layer_view {
-  const float *base;
+  const unsigned char *base;
   int height, width, channels;
+  size_t pixel; /* bytes of one pixel, all channels */
 };
 struct window {
   struct rect tight; /* where values may differ from the base; within `held`, or empty */
   struct rect held;  /* what `data` holds: [held height, held width, channels] */
-  float *data;
+  unsigned char *data;
 };
 
-/* Dense copy of rectangle `want` (which may leave the map: zeros there) of base and window, `pitch` floats a pixel. */
-void window_gather(const struct layer_view *view, const struct window *window, const struct rect *want, float *to,
-                   int64_t pitch);
+/* Dense copy of rectangle `want` (which may leave the map: zeros there) of base and window, `pitch` bytes a pixel. */
+void window_gather(const struct layer_view *view, const struct window *window, const struct rect *want,
+                   unsigned char *to, size_t pitch);
 
 #endif

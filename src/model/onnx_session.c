@@ -2,6 +2,7 @@
 #include "model/onnx_session.h"
 
 #include "base/mem.h"
+#include "graph/lower.h"
 #include "graph/run.h"
 #include "model/model.h"
 
@@ -305,6 +306,9 @@ static struct session *open_session(const struct predictor *predictor, const str
   bool ok = (!options->layer || (layer = model_layer(model, options->layer, err)) != NULL) &&
             (s->compute = compute_open(err)) != NULL &&
             (s->graph = graph_fused(model->graph, FUSE_ALL, &layer, layer != NULL, err)) != NULL;
+  if (ok && options->precision == PRECISION_BF16)
+    ok = (compute_has_bf16() || error_set(err, ERROR_USAGE, "precision: bf16 needs a CPU with AVX512-BF16, which this one lacks")) &&
+         graph_lower_bf16(s->graph, layer ? &s->graph->values[layer->id] : NULL, layer != NULL, err);
   if (ok) {
     s->raw = s->graph->outputs[0];
     if (layer) {

@@ -3,6 +3,7 @@
  * be folded into the convolution before it. Made by graph_simplify, in no file. */
 #include "ops/op.h"
 
+#include "base/bf16.h"
 #include "base/mem.h"
 #include "base/threads.h"
 #include "ops/loop.h"
@@ -85,6 +86,23 @@ SIMD_CLONES static void affine_rows(void *context, int64_t begin, int64_t end)
   }
 }
 
+/* The same on bfloat16, without a residual. */
+SIMD_CLONES static void affine_rows_bf16(void *context, int64_t begin, int64_t end)
+{
+  const struct affine_job *j = context;
+  const int64_t c = j->c;
+  const float lo = j->lo, hi = j->hi;
+  for (int64_t r = begin; r < end; r++) {
+    const uint16_t *x = (const uint16_t *)(const void *)j->x + r * c;
+    uint16_t *y = (uint16_t *)(void *)j->y + r * c;
+    for (int64_t i = 0; i < c; i++) {
+      float v = bf16_to_float(x[i]) * (j->scale ? j->scale[i] : 1.0f) + (j->shift ? j->shift[i] : 0.0f);
+      v = v < lo ? lo : v;
+      y[i] = bf16_from_float(v > hi ? hi : v);
+    }
+  }
+}
+
 static bool affine_forward(const struct call *call, struct error *err)
 {
   const struct node *node = call->node;
@@ -96,7 +114,8 @@ static bool affine_forward(const struct call *call, struct error *err)
     .lo = !bounded ? -INFINITY : node->post[0].kind == UNARY_RELU ? 0 : node->post[0].a,
     .hi = !bounded || node->post[0].kind == UNARY_RELU ? INFINITY : node->post[0].b,
   };
-  threads_for(count / c, LOOP_GRAIN / c + 1, affine_rows, &job);
+  threads_for(count / c, LOOP_GRAIN / c + 1,
+              node->out[0]->t.dtype == DTYPE_BF16 ? affine_rows_bf16 : affine_rows, &job);
   for (int i = 0; i < node->n_post; i++)
     if (s->kernel[i] && !kernel_run(s->kernel[i], call->out[0], NULL, NULL, call->out[0], NULL, err))
       return false;
@@ -137,7 +156,7 @@ static const struct backward affine_backward = {.flags = BACKWARD_ADDS | BACKWAR
 
 OP_TABLE(affine) = {
   {.type = "Affine", .domain = "penumbra", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1,
-   .flags = OP_FUSES | OP_INPLACE | OP_POINTWISE, .shape = affine_shape, .prepare = affine_prepare,
+   .flags = OP_FUSES | OP_INPLACE | OP_POINTWISE | OP_BF16, .shape = affine_shape, .prepare = affine_prepare,
    .release = affine_release, .forward = affine_forward, .backward = &affine_backward},
   {.type = NULL},
 };

@@ -61,7 +61,8 @@ struct conv_spec conv_spec_of(const struct node *node, int64_t n)
     .n = n * node->in[0]->t.shape.dim[0], .ic = c->ic, .ih = s->in[0], .iw = s->in[1], .oc = c->oc, .oh = s->out[0],
     .ow = s->out[1], .kh = s->kernel[0], .kw = s->kernel[1], .sh = s->stride[0], .sw = s->stride[1],
     .dh = s->dilation[0], .dw = s->dilation[1], .pt = s->before[0], .pl = s->before[1], .pb = after[0], .pr = after[1],
-    .groups = c->groups, .bias = node->shift != NULL, .sum = node->residual != NULL, .n_post = node->n_post,
+    .src = node->in[0]->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32,
+    .dst = node->out[0]->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32, .groups = c->groups, .bias = node->shift != NULL, .sum = node->residual != NULL, .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
   return spec;
@@ -129,7 +130,7 @@ static struct window_rule conv_window(const struct node *node)
 
 OP_TABLE(conv) = {
   {.type = "Conv", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .flags = OP_FUSES | OP_WEIGHTS, .shape = conv_shape, .prepare = conv_prepare, .release = conv_release,
+   .flags = OP_FUSES | OP_WEIGHTS | OP_BF16, .shape = conv_shape, .prepare = conv_prepare, .release = conv_release,
    .forward = conv_forward, .macs = conv_macs, .window = conv_window,
    .backward = &conv_backward},
   {.type = NULL},

@@ -15,6 +15,11 @@ static bool real_inputs(const struct node *node, struct error *err)
   return true;
 }
 
+static enum number number_of(const struct value *value)
+{
+  return value->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32;
+}
+
 /* ---- MatMul ---------------------------------------------------------------------------------------------------- */
 
 static bool matmul_shape(struct node *node, struct arena *arena, struct error *err)
@@ -92,7 +97,8 @@ static bool matmul_prepare(const struct node *node, int64_t n, struct compute *c
   const int64_t lead = shape_count(&p->lead);
   struct matmul_spec spec = {
     .b = way == MATMUL_BATCHED ? n * lead : 1, .m = way == MATMUL_ONE ? n * lead * p->m : p->m, .k = p->k, .n = p->n,
-    .bias = node->shift != NULL, .sum = node->residual != NULL, .n_post = node->n_post,
+    .bias = node->shift != NULL, .sum = node->residual != NULL, .src = number_of(node->in[0]),
+    .dst = number_of(node->out[0]), .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
   struct kernel *k = kernel_matmul(compute, &spec, way == MATMUL_ONE ? node->weights : NULL, err);
@@ -224,7 +230,7 @@ static bool gemm_prepare(const struct node *node, int64_t n, struct compute *com
   struct matmul_spec spec = {
     .b = 1, .m = gemm_flat(g) ? n * g->m : g->m, .k = g->k, .n = g->n, .src_transposed = g->trans_a,
     .weights_transposed = g->trans_b, .bias = node->shift != NULL, .sum = node->residual != NULL,
-    .n_post = node->n_post,
+    .src = number_of(node->in[0]), .dst = number_of(node->out[0]), .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
   struct kernel *k = kernel_matmul(compute, &spec, gemm_flat(g) ? node->weights : NULL, err);
@@ -291,10 +297,10 @@ bool matmul_fuses(const struct node *node)
 
 OP_TABLE(matmul) = {
   {.type = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .max_out = 1, .layout = OP_PLAIN,
-   .flags = OP_FUSES | OP_WEIGHTS, .shape = matmul_shape, .prepare = matmul_prepare, .release = matmul_release,
+   .flags = OP_FUSES | OP_WEIGHTS | OP_BF16, .shape = matmul_shape, .prepare = matmul_prepare, .release = matmul_release,
    .forward = matmul_forward, .macs = matmul_macs, .fuses = matmul_fuses, .backward = &backward_matmul},
   {.type = "Gemm", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_PLAIN,
-   .flags = OP_FUSES | OP_WEIGHTS, .shape = gemm_shape, .prepare = gemm_prepare, .release = matmul_release,
+   .flags = OP_FUSES | OP_WEIGHTS | OP_BF16, .shape = gemm_shape, .prepare = gemm_prepare, .release = matmul_release,
    .forward = gemm_forward, .macs = gemm_macs, .fuses = matmul_fuses, .backward = &backward_gemm},
   {.type = NULL},
 };

@@ -94,6 +94,7 @@ enum op_flags {
   OP_INPLACE = 2,   /* out[0] may share in[0]'s storage when shapes, dtypes and layouts agree */
   OP_FUSES = 4,     /* honours node->scale, shift, residual and post */
   OP_WEIGHTS = 8,   /* in[1] constant is packed by prepare, and may be unaligned */
+  OP_BF16 = 32,     /* runs on bfloat16 inputs and outputs, by the dtype of its values (matmul: constant weights) */
   OP_POINTWISE = 16, /* output element i depends on element i of the (broadcast) inputs alone */
 };
 

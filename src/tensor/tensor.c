@@ -84,7 +84,7 @@ char *shape_text(const struct shape *shape, char *buffer, size_t size)
 
 size_t dtype_size(enum dtype dtype)
 {
-  return dtype == DTYPE_F32 ? sizeof(float) : sizeof(int64_t);
+  return dtype == DTYPE_F32 ? sizeof(float) : dtype == DTYPE_BF16 ? sizeof(uint16_t) : sizeof(int64_t);
 }
 
 int64_t tensor_count(const struct tensor *tensor)

@@ -18,7 +18,8 @@ struct shape {
 };
 
 /* What a file holds as half, bfloat16 or double becomes F32, and every integer and truth value I64, at the door. */
-enum dtype { DTYPE_F32, DTYPE_I64 };
+/* BF16 is how a run may store activations; no file and no operator but those that say so sees it. */
+enum dtype { DTYPE_F32, DTYPE_I64, DTYPE_BF16 };
 
 /* How the logical [N,C,H,W] of a rank-4 tensor lies in memory. */
 enum layout {
