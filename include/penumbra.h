@@ -151,6 +151,8 @@ typedef struct penumbra_request {
   size_t memory;             /* bytes beyond the model's weights, 0: 1 GiB; the result does not depend on it */
   int64_t evals;             /* ceiling on evaluations, 0: none */
   double budget;             /* s, 0: none; the run stops there with what it has */
+  const char *precision;     /* "f32" (default: a map does not depend on the CPU), "bf16" (an error where the CPU lacks it), or
+                                "auto": bf16 where it was checked on this image to deviate by less than 1 % of the changes */
   bool exact_full;           /* run the whole model for every perturbation, never on windows: for comparison */
   bool (*progress)(void *context, const penumbra_progress *progress); /* false cancels; may be NULL */
   void *progress_context;

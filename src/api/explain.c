@@ -79,6 +79,13 @@ static bool read_request(const penumbra_request *request, struct explain *explai
     return error_set(err, ERROR_USAGE, "budget: %g s is below 0", request->budget);
   e->session.threads = request->threads;
   e->session.memory = request->memory;
+  const char *precision = request->precision ? request->precision : "f32";
+  if (strcmp(precision, "bf16") == 0)
+    e->precision->used = PRECISION_BF16;
+  else if (strcmp(precision, "auto") == 0)
+    e->precision->automatic = true;
+  else if (strcmp(precision, "f32") != 0)
+    return error_set(err, ERROR_USAGE, "precision: '%.40s' is none of f32, bf16, auto", precision);
   e->session.exact_full = request->exact_full;
   e->evals = request->evals;
   e->budget = request->budget;
@@ -172,6 +179,14 @@ static json_t *result_json(const struct penumbra_explanation *x, const struct pe
                                   params_json(method->params, options), "seed", (json_int_t)explain->seed, "evaluations",
                                   (json_int_t)e->evaluations, "stopped_by", e->stopped_by, "paper", method->paper);
   json_object_update(method_info, e->details);
+  const struct precision_check *check = explain->evaluate.precision;
+  json_t *precision = json_pack("{s:s}", "used", check->used == PRECISION_BF16 ? "bf16" : "f32");
+  if (check->evaluations) {
+    json_object_set_new(precision, "checked_on", json_integer(check->evaluations));
+    json_object_set_new(precision, "deviation", json_number_or_null(check->deviation));
+    json_object_set_new(precision, "largest_change", json_number_or_null(check->change));
+  }
+  json_object_set_new(method_info, "precision", precision);
   json_t *arrays = json_array();
   for (int i = 0; i < e->n_arrays; i++)
     json_array_append_new(arrays, json_sprintf("%s.npy", e->arrays[i].name));
@@ -195,8 +210,9 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
                           void *options, const struct method *method, struct error *err)
 {
   const double from = now();
+  struct precision_check precision = {.used = PRECISION_F32};
   struct explain explain = {
-    .predictor = model->predictor, .model = model->onnx, .card = model->card, .input = input, .labels = model->labels,
+    .evaluate.precision = &precision, .predictor = model->predictor, .model = model->onnx, .card = model->card, .input = input, .labels = model->labels,
     .thresholds = model->thresholds,
   };
   if (!read_request(request, &explain, err) ||

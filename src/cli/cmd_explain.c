@@ -155,7 +155,8 @@ static bool read_request(struct job *job, struct error *err)
   *r = (penumbra_request){.size = sizeof *r,
                           .target = args_text(args, "target"),
                           .score = args_text(args, "score"),
-                          .exact_full = args_has(args, "exact-full")};
+                          .exact_full = args_has(args, "exact-full"),
+                          .precision = args_text(args, "precision")};
   if (!args_integer(args, "seed", 0, INT64_MAX, &seed, err) || !args_integer(args, "threads", 1, 4096, &threads, err) ||
       !args_bytes(args, "memory", &r->memory, err) || !args_integer(args, "evals", 1, INT64_MAX, &r->evals, err) ||
       !args_number(args, "budget", 0, &r->budget, err) || !progress_init(&job->progress, args, err))
@@ -212,10 +213,10 @@ static json_t *settings_of(const struct job *job, struct error *err)
     json_object_set_new(methods, job->methods[i].name, params_object(&job->methods[i]));
   const penumbra_request *r = &job->request;
   json_t *settings =
-      json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:f, s:s, s:O?}", "model", sha256, "methods", methods, "target",
+      json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:f, s:s, s:s, s:O?}", "model", sha256, "methods", methods, "target",
                 tables_text(r->target ? r->target : "top"), "seed", json_integer((json_int_t)r->seed), "score",
                 r->score ? r->score : "prob", "evals", (json_int_t)r->evals, "budget", r->budget, "version",
-                penumbra_version(), "card", json_object_get(model, "card"));
+                penumbra_version(), "precision", r->precision ? r->precision : "f32", "card", json_object_get(model, "card"));
   json_decref(model);
   if (!settings)
     error_memory(err, "the manifest");
@@ -433,6 +434,9 @@ static const struct option options[] = {
      "Explanation", NULL},
     {"defaults", 0, "paper", "use the parameters of the paper wherever they differ", "Explanation", NULL},
     {"seed", 0, "N", "fixes everything random (default 0)", "Explanation", NULL},
+    {"precision", 0, "f32|bf16|auto",
+     "of the arithmetic: f32 (default), bf16 where the CPU has it, auto: bf16 where it is checked to make no difference",
+     "Limits", NULL},
     {"exact-full", 0, NULL, "run the whole model for every perturbation, never on windows: for comparison", "Limits",
      NULL},
     {"evals", 0, "N", "stop after so many evaluations of the model", "Limits", NULL},

@@ -289,6 +289,7 @@ static bool open_model(struct model *model, const char *path, const struct model
     return error_prefix(err, "%s", path);
   model->default_layer = find_default_layer(model->graph);
   model->predictor.ops = &onnx_predictor_ops;
+  model->predictor.layered = true;
   model->predictor.classes = model->outputs + (model->card.has_complement ? 1 : 0);
   return true;
 }

@@ -37,6 +37,7 @@ struct predictor {
   const struct predictor_ops *ops;
   int height, width, channels; /* of the input grid, px */
   int64_t classes;
+  bool layered; /* runs on penumbra's engine: layers, windows and precisions can be asked for */
 };
 
 struct session_ops {

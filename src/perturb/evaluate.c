@@ -39,7 +39,17 @@ struct evaluator *evaluator_open(const struct predictor *predictor, const struct
   e->x = x;
   e->started = evaluator_now();
   e->image = (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels;
-  e->session = session_open(predictor, &options->session, err);
+  struct precision_check *check = options->precision;
+  if (check && check->automatic) {
+    check->automatic = false; /* once for an explanation, however many evaluators it opens */
+    if (!precision_decide(predictor, &e->options.session, x, check, err)) {
+      evaluator_close(e);
+      return NULL;
+    }
+  } else if (check) {
+    e->options.session.precision = check->used;
+  }
+  e->session = session_open(predictor, &e->options.session, err);
   if (e->session) {
     const struct session *s = e->session;
     const size_t classes = (size_t)predictor->classes, batch = (size_t)s->batch;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/predictor.h"
+#include "perturb/precision.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ typedef bool progress_callback(void *context, const struct progress *progress);
 
 struct evaluate_options {
   struct session_options session;
+  struct precision_check *precision; /* automatic: decides session.precision when an evaluator is opened; or NULL */
   int64_t evals;             /* ceiling on evaluations, 0: none */
   double budget;             /* s, 0: none */
   progress_callback *progress;
