@@ -129,13 +129,27 @@ void *run_input(struct run *run, int i)
   return data_of(run, run->graph->inputs[i]);
 }
 
+int run_steps(const struct run *run)
+{
+  return run->n_steps;
+}
+
+const struct node *run_node(const struct run *run, int i)
+{
+  return run->steps[i].call.node;
+}
+
+bool run_step(struct run *run, int i, struct error *err)
+{
+  const struct call *call = &run->steps[i].call;
+  return call->node->op->forward(call, err);
+}
+
 bool run_execute(struct run *run, struct error *err)
 {
-  for (int i = 0; i < run->n_steps; i++) {
-    const struct call *call = &run->steps[i].call;
-    if (!call->node->op->forward(call, err))
+  for (int i = 0; i < run->n_steps; i++)
+    if (!run_step(run, i, err))
       return false;
-  }
   return true;
 }
 

@@ -20,6 +20,10 @@ void run_bind(struct run *run, void *memory);
 /* n blocks to be filled with input i before run_execute, in the input's layout. */
 void *run_input(struct run *run, int i);
 bool run_execute(struct run *run, struct error *err);
+/* The same one step at a time, in order: how many there are, what each does, do it. */
+int run_steps(const struct run *run);
+const struct node *run_node(const struct run *run, int i);
+bool run_step(struct run *run, int i, struct error *err);
 /* n blocks of an output or kept value (one block where it is constant), in its layout. */
 const void *run_value(const struct run *run, const struct value *value);
 

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Occlusion maps of one image, by windows or in full.
+ *
+ *   bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE TARGET full|windows f32|bf16 [POSITIONS]
+ *
+ * INPUT [1, channels, height, width] in the model's values; the patch is 0 there. GRID gets the raw scores of class
+ * TARGET [rows, columns] (with fewer POSITIONS, only the first of them, in row-major order). First line:
+ * {"load", "first": s, "positions", "ratio", "share", "peak_kib", "resident_kib"}; "first" is the first map with all
+ * that is built for it. Then it serves requests (worker.h), each one map with its base run, on what has been built.
+ *
+ * "ratio" is what windows can save: multiply-accumulates of N + 1 full runs over those of one full run and N positions,
+ * each with the tight windows, clipped at the edges, of its very place. */
+#include "base/mem.h"
+#include "base/npy.h"
+#include "graph/locality.h"
+#include "model/model.h"
+#include "perturb/evaluate.h"
+#include "worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_INPUT = 1 << 30 };
+
+struct occlusion {
+  const struct model *model;
+  struct evaluator *evaluator;
+  float *image; /* channels last */
+  float *grid;
+  int patch, stride, rows, columns;
+  int64_t target, count;
+};
+
+static int positions_along(int extent, int patch, int stride)
+{
+  return (extent - patch + stride - 1) / stride + 1;
+}
+
+/* The patch at position i, cut off at the edge. */
+static struct rect place(const struct occlusion *o, int64_t i)
+{
+  const struct predictor *p = &o->model->predictor;
+  const int y0 = (int)(i / o->columns) * o->stride, x0 = (int)(i % o->columns) * o->stride;
+  const int y1 = y0 + o->patch, x1 = x0 + o->patch;
+  return (struct rect){y0, x0, y1 < p->height ? y1 : p->height, x1 < p->width ? x1 : p->width};
+}
+
+static bool propose(void *context, int64_t i, struct perturbation *p, struct error *err)
+{
+  const struct occlusion *o = context;
+  const struct rect r = place(o, i);
+  (void)err;
+  p->kind = PERTURB_RECT;
+  p->y0 = r.y0;
+  p->x0 = r.x0;
+  p->y1 = r.y1;
+  p->x1 = r.x1;
+  memset(p->content, 0, (size_t)(rect_area(&r) * o->model->predictor.channels) * sizeof(float));
+  return true;
+}
+
+static bool result(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
+                   struct error *err)
+{
+  struct occlusion *o = context;
+  (void)activations;
+  (void)stop;
+  (void)err;
+  o->grid[i] = scores[o->target];
+  return true;
+}
+
+static bool map(void *context, struct error *err)
+{
+  struct occlusion *o = context;
+  struct evaluated end;
+  const struct evaluation what = {
+      .stage = "occlusion",
+      .count = o->count,
+      .local_height = o->patch,
+      .local_width = o->patch,
+      .context = o,
+      .propose = propose,
+      .result = result,
+  };
+  return evaluate(o->evaluator, &what, &end, err);
+}
+
+/* One full run on windows and elsewhere the values of the base, by tight windows: multiply-accumulates. */
+static double window_macs(const struct graph *graph, const struct layer *layers, struct rect change,
+                          struct rect *window)
+{
+  double macs = 0;
+  window[graph->inputs[0]->id] = change;
+  for (int i = 0; i < graph->n_nodes; i++) {
+    const struct node *node = graph->nodes[i];
+    const int id = node->out[0]->id;
+    const double all = (double)node_macs(node);
+    if (!layers[id].head) {
+      macs += all;
+      continue;
+    }
+    struct rect reach = {0, 0, 0, 0};
+    for (int k = 0; k < node->n_in; k++)
+      if (varies(node->in[k]))
+        reach = rect_union(&reach, &window[node->in[k]->id]);
+    const struct window_rule rule = layers[id].alias < 0 ? window_rule_of(node) : (struct window_rule){WINDOW_POINT};
+    if (rule.kind == WINDOW_SLIDE) {
+      const struct rect in = reach;
+      window_outputs(&rule.space, 0, in.y0, in.y1, &reach.y0, &reach.y1);
+      window_outputs(&rule.space, 1, in.x0, in.x1, &reach.x0, &reach.x1);
+    }
+    /* a residual sum fused into a convolution is no work of the convolution's beyond its own window */
+    const struct rect own = reach;
+    if (node->residual)
+      reach = rect_union(&reach, &window[node->residual->id]);
+    window[id] = reach;
+    macs += all * (double)rect_area(&own) / ((double)layers[id].view.height * layers[id].view.width);
+  }
+  return macs;
+}
+
+/* What windows can save on these positions, the base run counted on either side. */
+static bool theoretical_ratio(const struct occlusion *o, double *ratio, struct error *err)
+{
+  struct arena *arena = arena_new(0);
+  struct graph *graph = graph_fused(o->model->graph, FUSE_ALL, NULL, 0, err);
+  struct layer *layers = arena && graph ? layers_new(graph, o->patch, o->patch, arena, err) : NULL;
+  struct rect *window = layers ? arena_array(arena, (size_t)graph->n_values + 1, sizeof *window) : NULL;
+  bool ok = window || (graph && error_memory(err, "windows"));
+  if (ok) {
+    const int64_t all = (int64_t)o->rows * o->columns;
+    double full = 0, windows = 0;
+    for (int i = 0; i < graph->n_nodes; i++)
+      full += (double)node_macs(graph->nodes[i]);
+    for (int64_t i = 0; i < all; i++)
+      windows += window_macs(graph, layers, place(o, i), window);
+    *ratio = (double)(all + 1) * full / (full + windows);
+  }
+  arena_free(arena);
+  graph_free(graph);
+  return ok;
+}
+
+static bool read_image(const char *path, struct occlusion *o, struct error *err)
+{
+  const struct predictor *p = &o->model->predictor;
+  const int64_t pixels = (int64_t)p->height * p->width;
+  struct npy x = {.data = NULL};
+  if (!npy_read(path, MAX_INPUT, &x, err))
+    return false;
+  bool ok = (x.type == NPY_F32 && x.rank == 4 && x.dim[0] == 1 && x.dim[1] == p->channels && x.dim[2] == p->height &&
+             x.dim[3] == p->width) ||
+            error_set(err, ERROR_USAGE, "%s: not float32 [1, %d, %d, %d]", path, p->channels, p->height, p->width);
+  ok = ok && ((o->image = mem_alloc((size_t)npy_count(&x) * sizeof(float))) != NULL || error_memory(err, "the image"));
+  for (int64_t k = 0; ok && k < pixels; k++)
+    for (int64_t c = 0; c < p->channels; c++)
+      o->image[k * p->channels + c] = ((const float *)x.data)[c * pixels + k];
+  npy_free(&x);
+  return ok;
+}
+
+static bool set_geometry(struct occlusion *o, const char *patch, const char *stride, const char *target,
+                         const char *positions, struct error *err)
+{
+  const struct predictor *p = &o->model->predictor;
+  o->patch = atoi(patch);
+  o->stride = atoi(stride);
+  o->target = atoll(target);
+  if (o->patch < 1 || o->patch > p->height || o->patch > p->width || o->stride < 1 || o->stride > o->patch * 4)
+    return error_set(err, ERROR_USAGE, "patch %d and stride %d do not fit an image of %d x %d px", o->patch, o->stride,
+                     p->height, p->width);
+  if (o->target < 0 || o->target >= p->classes)
+    return error_set(err, ERROR_USAGE, "target %lld is outside 0..%lld", (long long)o->target,
+                     (long long)p->classes - 1);
+  o->rows = positions_along(p->height, o->patch, o->stride);
+  o->columns = positions_along(p->width, o->patch, o->stride);
+  o->count = (int64_t)o->rows * o->columns;
+  o->grid = mem_zero((size_t)o->count, sizeof *o->grid);
+  if (positions && atoll(positions) > 0 && atoll(positions) < o->count)
+    o->count = atoll(positions);
+  return o->grid != NULL || error_memory(err, "the map");
+}
+
+static bool work(struct occlusion *o, char **argv, const char *positions, double start, struct error *err)
+{
+  const double loaded = worker_wall();
+  double ratio = 0;
+  const struct evaluate_options options = {
+      .session =
+          {
+              .score = SCORE_LOGIT,
+              .threads = atoi(argv[3]),
+              .exact_full = strcmp(argv[8], "full") == 0,
+              .precision = strcmp(argv[9], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
+          },
+  };
+  if (!set_geometry(o, argv[5], argv[6], argv[7], positions, err) || !read_image(argv[2], o, err) ||
+      !theoretical_ratio(o, &ratio, err))
+    return false;
+  worker_reset_peak();
+  const double from = worker_wall();
+  if (!(o->evaluator = evaluator_open(&o->model->predictor, &options, o->image, err)) || !map(o, err))
+    return false;
+  const double first = worker_wall() - from;
+  const struct npy grid = {NPY_F32, 2, {o->rows, o->columns}, o->grid};
+  if (!npy_write(argv[4], &grid, err))
+    return false;
+  printf("{\"load\": %.4f, \"first\": %.4f, \"positions\": %lld, \"ratio\": %.4f, \"peak_kib\": %ld, "
+         "\"resident_kib\": %ld}\n",
+         loaded - start, first, (long long)o->count, ratio, worker_peak(), worker_resident());
+  (void)fflush(stdout);
+  return worker_serve(map, o, err);
+}
+
+int main(int argc, char **argv)
+{
+  struct error err = {ERROR_NONE};
+  struct occlusion o = {.model = NULL};
+  if (argc < 10 || argc > 11) {
+    (void)fputs("usage: bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE TARGET full|windows f32|bf16 "
+                "[POSITIONS]\n",
+                stderr);
+    return 2;
+  }
+  const double start = worker_wall();
+  struct model *model = model_open(argv[1], &(struct model_options){.card = NULL}, &err);
+  o.model = model;
+  const bool ok = model && work(&o, argv, argc > 10 ? argv[10] : NULL, start, &err);
+  evaluator_close(o.evaluator);
+  model_close(model);
+  mem_free(o.image);
+  mem_free(o.grid);
+  return ok ? 0 : worker_fail("bench-occlusion", &err);
+}
