@@ -54,6 +54,8 @@ static struct graph *graph_copy(const struct graph *graph, struct error *err)
     *node = *graph->nodes[i];
     node->in = copy_refs(copy, node->in, node->n_in);
     node->out = copy_refs(copy, node->out, node->n_out);
+    if (node->residual)
+      node->residual = copy->values[node->residual->id];
     if (!node->in || !node->out)
       goto fail;
     for (int k = 0; k < node->n_out; k++)

@@ -5,8 +5,9 @@
 #include "graph/lower.h"
 #include "graph/run.h"
 #include "model/model.h"
+#include "model/onnx_sweep.h"
+#include "model/scores.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { MAX_CHANGES = 64, MIN_CHANGES = 4 };  /* positions of one incremental call */
@@ -36,6 +37,7 @@ struct onnx_session {
   struct increment *sequences;          /* for sequences_wanted sequences of such changes, or fewer */
   int sequences_height, sequences_width, sequences_wanted, lockstep;
   float *raw_changes;                   /* [MAX_CHANGES, outputs] */
+  struct onnx_sweep *sweep;             /* made on first need */
 };
 
 static void close_session(struct session *base)
@@ -47,6 +49,7 @@ static void close_session(struct session *base)
   increment_free(s->increment);
   increment_free(s->sequences);
   mem_free(s->raw_changes);
+  onnx_sweep_free(s->sweep);
   graph_free(s->graph);
   compute_close(s->compute);
   mem_free(s);
@@ -76,30 +79,9 @@ static struct run *run_for(struct onnx_session *s, int log2, struct error *err)
   return s->runs[log2];
 }
 
-/* Scores from the raw outputs of one sample, in double. */
 static void to_scores(const struct onnx_session *s, const float *raw, float *scores)
 {
-  const int64_t k = s->model->outputs;
-  const bool complement = s->model->card.has_complement;
-  enum activation how = s->score == SCORE_LOGIT ? ACTIVATION_NONE : s->model->activation;
-  if (how == ACTIVATION_SIGMOID) {
-    for (int64_t i = 0; i < k; i++)
-      scores[i] = (float)(1 / (1 + exp(-(double)raw[i])));
-  } else if (how == ACTIVATION_SOFTMAX || how == ACTIVATION_LOG_SOFTMAX) {
-    double top = raw[0], sum = 0;
-    for (int64_t i = 1; i < k; i++)
-      top = (double)raw[i] > top ? (double)raw[i] : top;
-    for (int64_t i = 0; i < k; i++)
-      sum += exp((double)raw[i] - top);
-    for (int64_t i = 0; i < k; i++)
-      scores[i] = (float)(exp((double)raw[i] - top) / sum);
-    if (isnan(sum))
-      scores[0] = NAN;
-  } else {
-    memcpy(scores, raw, (size_t)k * sizeof *scores);
-  }
-  if (complement)
-    scores[k] = s->score == SCORE_LOGIT ? -scores[0] : 1 - scores[0];
+  scores_of(s->model, s->score, raw, scores);
 }
 
 static bool predict(struct session *base, const float *images, int64_t n, float *scores, float *activations,
@@ -263,8 +245,36 @@ static bool step_sequences(struct session *base, const struct change *changes, i
   return true;
 }
 
+/* Sweeps get what one forward pass and the caller's images leave. */
+static bool begin_backward(struct session *base, const struct backward_request *request, struct backward_info *info,
+                           struct error *err)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  if (!s->sweep) {
+    const size_t taken = s->memory_bytes;
+    s->sweep = onnx_sweep_new(s->model, s->compute, s->score, s->limit > taken ? s->limit - taken : 0, err);
+  }
+  return s->sweep && onnx_sweep_begin(s->sweep, request, info, err);
+}
+
+static bool backward(struct session *base, const float *images, int64_t n, float *results, float *scores,
+                     struct error *err)
+{
+  return onnx_sweep_run(((struct onnx_session *)base)->sweep, images, n, results, scores, err);
+}
+
+static bool stem(struct session *base, const float *image, float *to, struct error *err)
+{
+  return onnx_sweep_stem(((struct onnx_session *)base)->sweep, image, to, err);
+}
+
+static bool stem_back(struct session *base, const float *signal, float *gradient, struct error *err)
+{
+  return onnx_sweep_stem_back(((struct onnx_session *)base)->sweep, signal, gradient, err);
+}
+
 static const struct session_ops session_ops = {
-  .predict = predict, .begin_changes = begin_changes, .predict_changes = predict_changes,
+  .predict = predict, .begin_backward = begin_backward, .backward = backward, .stem = stem, .stem_back = stem_back, .begin_changes = begin_changes, .predict_changes = predict_changes,
   .begin_sequences = begin_sequences, .step_sequences = step_sequences, .close = close_session,
 };
 

@@ -61,3 +61,29 @@ bool session_step_sequences(struct session *session, const struct change *change
 {
   return session->ops->step_sequences(session, changes, n, scores, err) && check_scores(session, scores, n, err);
 }
+
+bool session_begin_backward(struct session *session, const struct backward_request *request, struct backward_info *info,
+                            struct error *err)
+{
+  *info = (struct backward_info){0};
+  if (!session->ops->begin_backward)
+    return error_set(err, ERROR_USAGE, "this classifier only predicts, it gives no gradients (no-gradient)");
+  return session->ops->begin_backward(session, request, info, err);
+}
+
+bool session_backward(struct session *session, const float *images, int64_t n, float *results, float *scores,
+                      struct error *err)
+{
+  return session->ops->backward(session, images, n, results, scores, err) &&
+         (!scores || check_scores(session, scores, n, err));
+}
+
+bool session_stem(struct session *session, const float *image, float *stem, struct error *err)
+{
+  return session->ops->stem(session, image, stem, err);
+}
+
+bool session_stem_back(struct session *session, const float *signal, float *gradient, struct error *err)
+{
+  return session->ops->stem_back(session, signal, gradient, err);
+}

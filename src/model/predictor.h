@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "graph/increment.h"
+#include "ops/op.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,32 @@ struct session_options {
   enum precision precision;
   bool exact_full;    /* never run on windows: the plain twin of predict_changes */
   const char *layer;  /* rank-4 value whose activations are wanted; "" for the default layer, NULL for none */
+};
+
+/* A sweep back. All zero: the gradient of class 0's score with respect to the image. */
+struct backward_request {
+  enum rule rule;
+  int64_t target;   /* class whose score the signal starts from … */
+  bool logit;       /* … its logit, whatever score the session was opened with */
+  const char *from; /* layer the signal starts from instead ("" the default layer), by `seed`; NULL: the scores */
+  /* Signal of image i of a call at that layer: activations and signal are [height, width, channels], signal is 0. */
+  bool (*seed)(void *context, int64_t i, const float *activations, float *signal, struct error *err);
+  void *context;
+  const char *to;   /* layer whose gradient is wanted; NULL: the image */
+  bool stem;        /* between images and scores: begin behind the stem, see backward_info */
+};
+
+struct backward_info {
+  int64_t batch;                   /* images a call takes at most */
+  int height, width, channels;     /* of a result */
+  int from_height, from_width, from_channels; /* of the layer the signal starts from; 0: the scores */
+  /* The stem: what the model does to an image before its first non-linear function, an affine map. A request that says
+   * so is run from the stem's output on ("images" are blocks of `stem` floats) and back to it. 0: there is no stem, or
+   * the request does not ask; images are images. */
+  int64_t stem;
+  int rectifiers, activations;     /* on the way: Relu and Clip; other activations, treated as such by the rules */
+  const char *activation;          /* operator of one of these, or NULL */
+  bool straight;                   /* rounding of quantised values is passed as if it were none */
 };
 
 struct predictor_ops {
@@ -61,6 +88,17 @@ struct session_ops {
                           int *lockstep, struct error *err);
   bool (*step_sequences)(struct session *session, const struct change *changes, int n, float *scores,
                          struct error *err);
+  /* Optional, all or none. begin_backward gets ready for a request, until the next one; an operator without a
+   * derivative on the way is an error that names it. backward runs 1 <= n <= info.batch images there and back:
+   * results [n, height, width, channels] (or [n, stem]); scores [n, classes], NULL where they are not wanted, as they must
+   * be where the signal starts from a layer. A result does not depend on its neighbours, bit for bit. */
+  bool (*begin_backward)(struct session *session, const struct backward_request *request, struct backward_info *info,
+                         struct error *err);
+  bool (*backward)(struct session *session, const float *images, int64_t n, float *results, float *scores,
+                   struct error *err);
+  /* Through the stem of the request begun: an image to what it becomes, and a signal there to one at the image. */
+  bool (*stem)(struct session *session, const float *image, float *stem, struct error *err);
+  bool (*stem_back)(struct session *session, const float *signal, float *gradient, struct error *err);
   void (*close)(struct session *session);
 };
 
@@ -90,5 +128,12 @@ bool session_begin_sequences(struct session *session, const float *const *bases,
                              int *lockstep, struct error *err);
 bool session_step_sequences(struct session *session, const struct change *changes, int n, float *scores,
                             struct error *err);
+/* An error where the predictor offers no gradients. */
+bool session_begin_backward(struct session *session, const struct backward_request *request, struct backward_info *info,
+                            struct error *err);
+bool session_backward(struct session *session, const float *images, int64_t n, float *results, float *scores,
+                      struct error *err);
+bool session_stem(struct session *session, const float *image, float *stem, struct error *err);
+bool session_stem_back(struct session *session, const float *signal, float *gradient, struct error *err);
 
 #endif
