@@ -31,7 +31,7 @@ char *api_text(json_t *json, penumbra_error *err)
 
 void penumbra_text_free(char *text)
 {
-  free(text); /* made by jansson, whose allocator is the C library's */
+  free(text); /* allowed: made by jansson, with the C library's allocator */
 }
 
 const char *penumbra_version(void)

@@ -13,10 +13,10 @@
 #include "methods/method.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <math.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 struct options {
@@ -163,18 +163,35 @@ static void axis_restrict(struct axis *a, int from, int to)
     a->last--;
 }
 
+/* Four whole numbers with commas between. */
+static bool read_box(const char *text, int64_t box[4])
+{
+  for (int i = 0; i < 4; i++) {
+    char number[16];
+    const size_t length = strcspn(text, ",");
+    if (length == 0 || length >= sizeof number || (text[length] == ',') != (i < 3))
+      return false;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    if (!str_integer(number, &box[i]))
+      return false;
+    text += length + (i < 3);
+  }
+  return true;
+}
+
 static bool restrict_to_box(struct occlusion *o, struct error *err)
 {
-  int box[4], end = 0;
+  int64_t box[4];
   const char *text = o->options->box;
   if (!*text)
     return true;
-  if (sscanf(text, "%d,%d,%d,%d%n", &box[0], &box[1], &box[2], &box[3], &end) != 4 || text[end])
+  if (!read_box(text, box))
     return error_set(err, ERROR_USAGE, "box: '%.60s' is not x0,y0,x1,y1", text);
   if (box[0] < 0 || box[1] < 0 || box[2] > o->x.n || box[3] > o->y.n || box[0] >= box[2] || box[1] >= box[3])
     return error_set(err, ERROR_USAGE, "box: %.60s is empty or outside 0,0,%d,%d", text, o->x.n, o->y.n);
-  axis_restrict(&o->x, box[0], box[2]);
-  axis_restrict(&o->y, box[1], box[3]);
+  axis_restrict(&o->x, (int)box[0], (int)box[2]);
+  axis_restrict(&o->y, (int)box[1], (int)box[3]);
   return true;
 }
 

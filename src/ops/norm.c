@@ -40,14 +40,14 @@ SIMD_CLONES static void affine_row(int64_t n, const float *x, float *y, const fl
   _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean[i]) * scale[i] + shift[i];
 }
 
-SIMD_CLONES double norm_sum(const float *x, int64_t n)
+SIMD_CLONES static double sum_of(const float *x, int64_t n)
 {
   double s = 0;
   _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += (double)x[i];
   return s;
 }
 
-SIMD_CLONES double norm_squares(const float *x, int64_t n, double mean)
+SIMD_CLONES static double squares_of(const float *x, int64_t n, double mean)
 {
   double s = 0;
   _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++)
@@ -56,6 +56,17 @@ SIMD_CLONES double norm_squares(const float *x, int64_t n, double mean)
     s += d * d;
   }
   return s;
+}
+
+/* Behind plain functions: the resolver of a cloned one would be exported. */
+double norm_sum(const float *x, int64_t n)
+{
+  return sum_of(x, n);
+}
+
+double norm_squares(const float *x, int64_t n, double mean)
+{
+  return squares_of(x, n, mean);
 }
 
 /* ---- BatchNormalization ---- */

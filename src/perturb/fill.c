@@ -46,15 +46,15 @@ static const struct fill_kind *kind_named(const char *name, size_t length)
 
 bool fill_known(const char *text, size_t length)
 {
-  char number[32], *end;
+  char number[32];
   if (kind_named(text, length))
     return true;
   if (length == 0 || length >= sizeof number)
     return false;
   memcpy(number, text, length);
   number[length] = '\0';
-  (void)strtod(number, &end);
-  return !*end;
+  double ignored;
+  return str_number(number, &ignored);
 }
 
 static bool unknown(const char *text, struct error *err)
@@ -71,12 +71,10 @@ static bool unknown(const char *text, struct error *err)
 bool fill_open(struct fill *fill, const char *text, const struct fill_scene *scene, struct error *err)
 {
   const char *colon = strchr(text, ':');
-  char *end;
   *fill = (struct fill){.scene = *scene};
   fill->kind = kind_named(text, colon ? (size_t)(colon - text) : strlen(text));
   if (!fill->kind) {
-    fill->number = strtod(text, &end);
-    if (end == text || *end || !isfinite(fill->number))
+    if (!str_number(text, &fill->number))
       return unknown(text, err);
     fill->kind = &fill_constant;
   } else if (colon && !fill->kind->argument) {
@@ -212,9 +210,7 @@ void scene_image_mean(const struct fill *fill, double *mean)
 
 bool fill_number(const char *argument, const char *name, double least, double most, double *out, struct error *err)
 {
-  char *end;
-  *out = strtod(argument, &end);
-  if (end == argument || *end || !(*out >= least && *out <= most))
+  if (!str_number(argument, out) || *out < least || *out > most)
     return error_set(err, ERROR_USAGE, "fill: '%s:%.40s' is outside %s:%g..%g", name, argument, name, least, most);
   return true;
 }
