@@ -536,7 +536,7 @@ static void report(struct occlusion *o, const struct evaluated *end)
     explanation_warn(out, "no-change", "at %lld of %lld positions the image is within 1 %% of the fill already",
                      (long long)o->unchanged, (long long)o->positions);
   if (o->fill.note)
-    explanation_warn(out, o->fill.note, "the card gives no data-set mean: the mean of this image is the fill");
+    explanation_warn(out, o->fill.note, "%s", fill_note_sentence(o->fill.note));
   out->evaluations = evaluator_count(o->evaluator);
   out->seconds = evaluator_seconds(o->evaluator);
   out->stopped_by = end->stopped_by;

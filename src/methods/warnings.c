@@ -27,5 +27,5 @@ void warn_of_fill(const struct explain *explain, const char *fill, const char *n
   if (explain->evaluate.session.score == SCORE_PROB && fabs(f - full) < 0.05)
     explanation_warn(out, "weak-fill", "hiding the whole image with '%s' moves the score by %.3f only", fill, f - full);
   if (note)
-    explanation_warn(out, note, "the card gives no data-set mean: the mean of this image is the fill");
+    explanation_warn(out, note, "%s", fill_note_sentence(note));
 }

@@ -52,8 +52,18 @@ bool ranks_of(const float *x, int64_t n, double *ranks, struct error *err)
   return true;
 }
 
+static bool is_constant(const double *x, int64_t n)
+{
+  int64_t i = 1;
+  while (i < n && x[i] == x[0])
+    i++;
+  return i >= n;
+}
+
 static double correlation(const double *a, const double *b, int64_t n)
 {
+  if (is_constant(a, n) || is_constant(b, n)) /* a mean that is rounded would leave a variance */
+    return NAN;
   double ma = 0, mb = 0, aa = 0, bb = 0, ab = 0;
   for (int64_t i = 0; i < n; i++) {
     ma += a[i] / (double)n;
@@ -185,6 +195,8 @@ static json_t *agreement_of_arrays(const struct npy *a, const struct npy *b, con
                      json_number_or_null(r.pearson), "top5_jaccard", json_number_or_null(r.top5_jaccard), "ssim",
                      json_number_or_null(r.ssim), "max_abs_difference", json_number_or_null(r.max_abs_difference), "shape",
                      shape);
+    if (!json)
+      error_memory(err, "a comparison");
   }
   mem_free(x);
   mem_free(y);

@@ -151,6 +151,13 @@ int fill_draws(const struct fill *fill, int64_t wanted)
   return fill->kind->random ? (int)wanted : 1;
 }
 
+const char *fill_note_sentence(const char *note)
+{
+  return strcmp(note, "fill-aspect") == 0
+           ? "the fill's picture has another aspect ratio: it is stretched or cut in another way than the image"
+           : "the card gives no data-set mean: the mean of this image is the fill";
+}
+
 json_t *fills_json(void)
 {
   json_t *list = json_array();

@@ -55,6 +55,9 @@ bool fill_values(const struct fill *fill, uint32_t draw, float *x, struct error 
 /* The picture with hidden pixels (hidden != 0) replaced, in the model's values, for any kind. */
 bool fill_hidden(const struct fill *fill, uint32_t draw, const unsigned char *hidden, float *x, struct error *err);
 
+/* What a note of a fill means. */
+const char *fill_note_sentence(const char *note);
+
 /* Draws to average over: 1 unless the fill is random. */
 int fill_draws(const struct fill *fill, int64_t wanted);
 
