@@ -5,7 +5,8 @@ BUILD ?= build
 MESON_FLAGS ?=
 CLANG = CC=clang CXX=clang++
 
-.PHONY: all packages check-packages test check asan fuzz tidy cppcheck format install clean
+.PHONY: all packages check-packages bench-programs bench bench-peers test check asan fuzz tidy cppcheck format install \
+  clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -43,6 +44,20 @@ build-fuzz/build.ninja: | check-packages
 fuzz: build-fuzz/build.ninja
 	ninja -C build-fuzz $(patsubst tests/fuzz/fuzz_%.c,tests/fuzz-%,$(wildcard tests/fuzz/fuzz_*.c))
 	@tests/fuzz/run.sh build-fuzz $(T)
+
+# The tables of docs/performance.md, for a machine that has nothing else to do. FLAGS: see bench/bench.py.
+# Models come from PENUMBRA_MODELS, else they are made in the build folder, which takes minutes.
+FLAGS ?=
+bench-programs: $(BUILD)/build.ninja
+	@tools/setup.sh --bench
+	@bench/setup_peers.sh $(BUILD)/peers
+	ninja -C $(BUILD) $(patsubst %,bench/bench-%,peak forward occlusion)
+
+bench: bench-programs
+	@bench/bench.py own --build $(BUILD) $(FLAGS)
+
+bench-peers: bench-programs
+	@bench/bench.py peers --build $(BUILD) $(FLAGS)
 
 # All that the continuous integration runs.
 check:

@@ -71,10 +71,8 @@ int main(int argc, char **argv)
   const double loaded = worker_wall();
   /* as much memory as the batch wants: the other side has no limit either */
   const struct session_options options = {
-      .score = SCORE_LOGIT,
-      .threads = atoi(argv[3]),
-      .memory = (size_t)8 << 30,
-      .precision = strcmp(argv[5], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
+    .score = SCORE_LOGIT, .threads = atoi(argv[3]), .memory = (size_t)8 << 30,
+    .precision = strcmp(argv[5], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
   };
   bool ok = model && read_images(argv[2], &model->predictor, &f, &err);
   const double read = worker_wall();

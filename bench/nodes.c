@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a forward pass spends its time.
  *
- *   bench-nodes MODEL BATCH THREADS REPEATS f32|bf16     a line a node: ms, share, GF/s, operator, name; the dearest
- * first
+ *   bench-nodes MODEL BATCH THREADS REPEATS f32|bf16
+ *
+ * A line a node, the dearest first: ms, share, GF/s, operator, shape, name.
  *
  * Times are the CPU's, summed over threads and averaged over the repeats: they mean something on a busy machine too. */
 #include "base/mem.h"

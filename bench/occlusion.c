@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Occlusion maps of one image, by windows or in full.
  *
- *   bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE TARGET full|windows f32|bf16 [POSITIONS]
+ *   bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE full|windows f32|bf16 [POSITIONS]
  *
- * INPUT [1, channels, height, width] in the model's values; the patch is 0 there. GRID gets the raw scores of class
- * TARGET [rows, columns] (with fewer POSITIONS, only the first of them, in row-major order). First line:
- * {"load", "first": s, "positions", "ratio", "share", "peak_kib", "resident_kib"}; "first" is the first map with all
- * that is built for it. Then it serves requests (worker.h), each one map with its base run, on what has been built.
+ * INPUT [1, channels, height, width] in the model's values; the patch is 0 there. GRID gets the raw scores
+ * [rows, columns] of the class with the largest (with POSITIONS, of so many positions only, in row-major order).
+ * First line: {"load", "first": s, "positions", "target", "base": its raw score, "ratio", "peak_kib", "resident_kib"};
+ * "first" is the first map with all that is built for it, "resident_kib" what the model takes before. Then it serves
+ * requests (worker.h), each one map with its base run, on what has been built.
  *
  * "ratio" is what windows can save: multiply-accumulates of N + 1 full runs over those of one full run and N positions,
  * each with the tight windows, clipped at the edges, of its very place. */
@@ -76,13 +77,8 @@ static bool map(void *context, struct error *err)
   struct occlusion *o = context;
   struct evaluated end;
   const struct evaluation what = {
-      .stage = "occlusion",
-      .count = o->count,
-      .local_height = o->patch,
-      .local_width = o->patch,
-      .context = o,
-      .propose = propose,
-      .result = result,
+    .stage = "occlusion", .count = o->count, .local_height = o->patch, .local_width = o->patch, .context = o,
+    .propose = propose, .result = result,
   };
   return evaluate(o->evaluator, &what, &end, err);
 }
@@ -161,19 +157,15 @@ static bool read_image(const char *path, struct occlusion *o, struct error *err)
   return ok;
 }
 
-static bool set_geometry(struct occlusion *o, const char *patch, const char *stride, const char *target,
-                         const char *positions, struct error *err)
+static bool set_geometry(struct occlusion *o, const char *patch, const char *stride, const char *positions,
+                         struct error *err)
 {
   const struct predictor *p = &o->model->predictor;
   o->patch = atoi(patch);
   o->stride = atoi(stride);
-  o->target = atoll(target);
   if (o->patch < 1 || o->patch > p->height || o->patch > p->width || o->stride < 1 || o->stride > o->patch * 4)
     return error_set(err, ERROR_USAGE, "patch %d and stride %d do not fit an image of %d x %d px", o->patch, o->stride,
                      p->height, p->width);
-  if (o->target < 0 || o->target >= p->classes)
-    return error_set(err, ERROR_USAGE, "target %lld is outside 0..%lld", (long long)o->target,
-                     (long long)p->classes - 1);
   o->rows = positions_along(p->height, o->patch, o->stride);
   o->columns = positions_along(p->width, o->patch, o->stride);
   o->count = (int64_t)o->rows * o->columns;
@@ -188,28 +180,32 @@ static bool work(struct occlusion *o, char **argv, const char *positions, double
   const double loaded = worker_wall();
   double ratio = 0;
   const struct evaluate_options options = {
-      .session =
-          {
-              .score = SCORE_LOGIT,
-              .threads = atoi(argv[3]),
-              .exact_full = strcmp(argv[8], "full") == 0,
-              .precision = strcmp(argv[9], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
-          },
+    .session = {
+      .score = SCORE_LOGIT, .threads = atoi(argv[3]), .exact_full = strcmp(argv[7], "full") == 0,
+      .precision = strcmp(argv[8], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
+    },
   };
-  if (!set_geometry(o, argv[5], argv[6], argv[7], positions, err) || !read_image(argv[2], o, err) ||
+  if (!set_geometry(o, argv[5], argv[6], positions, err) || !read_image(argv[2], o, err) ||
       !theoretical_ratio(o, &ratio, err))
     return false;
   worker_reset_peak();
+  const long resident = worker_resident();
   const double from = worker_wall();
-  if (!(o->evaluator = evaluator_open(&o->model->predictor, &options, o->image, err)) || !map(o, err))
+  if (!(o->evaluator = evaluator_open(&o->model->predictor, &options, o->image, err)))
+    return false;
+  const float *scores = evaluator_scores(o->evaluator);
+  for (int64_t i = 1; i < o->model->predictor.classes; i++)
+    o->target = scores[i] > scores[o->target] ? i : o->target;
+  if (!map(o, err))
     return false;
   const double first = worker_wall() - from;
   const struct npy grid = {NPY_F32, 2, {o->rows, o->columns}, o->grid};
   if (!npy_write(argv[4], &grid, err))
     return false;
-  printf("{\"load\": %.4f, \"first\": %.4f, \"positions\": %lld, \"ratio\": %.4f, \"peak_kib\": %ld, "
-         "\"resident_kib\": %ld}\n",
-         loaded - start, first, (long long)o->count, ratio, worker_peak(), worker_resident());
+  printf("{\"load\": %.4f, \"first\": %.4f, \"positions\": %lld, \"target\": %lld, \"base\": %.9g, \"ratio\": %.4f, "
+         "\"peak_kib\": %ld, \"resident_kib\": %ld}\n",
+         loaded - start, first, (long long)o->count, (long long)o->target, (double)scores[o->target], ratio,
+         worker_peak(), resident);
   (void)fflush(stdout);
   return worker_serve(map, o, err);
 }
@@ -218,16 +214,15 @@ int main(int argc, char **argv)
 {
   struct error err = {ERROR_NONE};
   struct occlusion o = {.model = NULL};
-  if (argc < 10 || argc > 11) {
-    (void)fputs("usage: bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE TARGET full|windows f32|bf16 "
-                "[POSITIONS]\n",
-                stderr);
+  if (argc < 9 || argc > 10) {
+    (void)fputs("usage: bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE full|windows f32|bf16 "
+                "[POSITIONS]\n", stderr);
     return 2;
   }
   const double start = worker_wall();
   struct model *model = model_open(argv[1], &(struct model_options){.card = NULL}, &err);
   o.model = model;
-  const bool ok = model && work(&o, argv, argc > 10 ? argv[10] : NULL, start, &err);
+  const bool ok = model && work(&o, argv, argc > 9 ? argv[9] : NULL, start, &err);
   evaluator_close(o.evaluator);
   model_close(model);
   mem_free(o.image);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The peak that everything is measured against: products of 1024 x 1024 matrices with packed weights.
  *
- *   bench-peak THREADS [SECONDS]     {"threads", "library", "f32": GF/s, "bf16": GF/s or null, and the same per CPU
- * second}
+ *   bench-peak THREADS [SECONDS]
  *
+ * {"threads", "library", "f32": GF/s, "f32_cpu": GF per CPU second, "bf16", "bf16_cpu": the same, or null}
  * The best of many short pieces: what the machine can do, not what it had left to give. */
 #include "base/mem.h"
 #include "base/threads.h"
@@ -25,13 +25,7 @@ static bool measure(struct compute *compute, enum number number, double seconds,
   const size_t count = (size_t)SIDE * SIDE, bytes = count * (number == NUMBER_F32 ? sizeof(float) : sizeof(uint16_t));
   const size_t raw_bytes = count * sizeof(float);
   const struct matmul_spec spec = {
-      .b = 1,
-      .m = SIDE,
-      .k = SIDE,
-      .n = SIDE,
-      .weights_shared = true,
-      .src = number,
-      .dst = number,
+    .b = 1, .m = SIDE, .k = SIDE, .n = SIDE, .weights_shared = true, .src = number, .dst = number,
   };
   float *raw = mem_map(raw_bytes);
   void *src = mem_map(bytes), *dst = mem_map(bytes), *scratch = NULL;

@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian packages that penumbra needs and this machine lacks; says what it does, does nothing when nothing
-# is missing.   tools/setup.sh [--check]   --check: also what `make check` needs
+# is missing.
+#   tools/setup.sh [--check|--bench]   also what `make check` or `make bench` need
 set -eu
 
 cd "$(dirname "$0")/.."
 kinds='build|test'
 [ "${1:-}" = --check ] && kinds='build|test|check'
+[ "${1:-}" = --bench ] && kinds='build|bench'
 wanted=$(awk -v kinds="^($kinds)\$" '!/^#/ && $2 ~ kinds { print $1 }' tools/packages.txt)
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
