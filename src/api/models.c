@@ -35,7 +35,9 @@ static bool describe(struct penumbra_model *model, struct error *err)
     str_printf(&notes, "the graph ends in no activation and no card names one: scores are raw outputs, not "
                        "probabilities (say --activation softmax or sigmoid)\n");
   if (model->onnx && !model->onnx->card_found)
-    str_printf(&notes, "no model card: pixels 0..255 are fed as they are; write one with 'penumbra inspect MODEL --write-card'\n");
+    str_printf(
+        &notes,
+        "no model card: pixels 0..255 are fed as they are; write one with 'penumbra inspect MODEL --write-card'\n");
   model->notes = arena_strdup(model->arena, notes.text ? notes.text : "");
   str_free(&notes);
   return model->notes != NULL || error_memory(err, "notes");
@@ -60,7 +62,9 @@ penumbra_model *penumbra_model_open(const char *path, const penumbra_model_optio
   if (!options)
     options = &defaults;
   const struct model_options model_options = {
-    .card = options->card, .settings = options->settings, .external_symlinks = options->external_symlinks,
+      .card = options->card,
+      .settings = options->settings,
+      .external_symlinks = options->external_symlinks,
   };
   struct penumbra_model *model = model_object(&failed);
   bool ok = model && (model->onnx = model_open(path, &model_options, &failed)) != NULL;
@@ -92,7 +96,8 @@ penumbra_model *penumbra_model_from_predictor(const penumbra_predictor *predicto
   struct penumbra_model *model = model_object(&failed);
   bool ok = model != NULL;
   if (ok && (!predictor->predict || predictor->classes < 1 || predictor->height < 1 || predictor->width < 1))
-    ok = error_set(&failed, ERROR_USAGE, "predictor: %d classes of %dx%d px; at least 1 of each and a predict function are wanted",
+    ok = error_set(&failed, ERROR_USAGE,
+                   "predictor: %d classes of %dx%d px; at least 1 of each and a predict function are wanted",
                    predictor->classes, predictor->height, predictor->width);
   ok = ok && card_init(&model->own_card, &failed);
   for (const char *const *s = settings; ok && s && *s; s++)
@@ -104,9 +109,11 @@ penumbra_model *penumbra_model_from_predictor(const penumbra_predictor *predicto
   if (ok) {
     model->user = *predictor;
     model->callback = (struct callback_model){
-      .predictor = {&callback_predictor_ops, predictor->height, predictor->width, predictor->channels, predictor->classes},
-      .predict = call_user, .context = &model->user,
-      .batch = predictor->batch > 0 ? predictor->batch : DEFAULT_CALLBACK_BATCH,
+        .predictor = {&callback_predictor_ops, predictor->height, predictor->width, predictor->channels,
+                      predictor->classes},
+        .predict = call_user,
+        .context = &model->user,
+        .batch = predictor->batch > 0 ? predictor->batch : DEFAULT_CALLBACK_BATCH,
     };
     model->predictor = &model->callback.predictor;
     model->card = &model->own_card;

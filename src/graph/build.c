@@ -57,8 +57,11 @@ static bool sort_nodes(struct graph *graph, struct error *err)
 {
   const size_t n = (size_t)graph->n_nodes + 1, values = (size_t)graph->n_values + 1;
   struct sorting s = {
-    .state = mem_zero(n, sizeof *s.state), .place = mem_zero(values, sizeof *s.place),
-    .stack = mem_zero(n, sizeof *s.stack), .next = mem_zero(n, sizeof *s.next), .order = mem_zero(n, sizeof(struct node *)),
+      .state = mem_zero(n, sizeof *s.state),
+      .place = mem_zero(values, sizeof *s.place),
+      .stack = mem_zero(n, sizeof *s.stack),
+      .next = mem_zero(n, sizeof *s.next),
+      .order = mem_zero(n, sizeof(struct node *)),
   };
   bool ok = s.state && s.place && s.stack && s.next && s.order;
   if (!ok)
@@ -127,7 +130,9 @@ static bool check_arity(const struct node *node, struct error *err)
     present--;
   if (present < op->min_in || (op->max_in >= 0 && present > op->max_in))
     return node_error(node, err, "has %d inputs, %d%s%.0d are wanted", present, op->min_in,
-                      op->max_in < 0 ? " or more" : op->max_in > op->min_in ? " to " : "",
+                      op->max_in < 0            ? " or more"
+                      : op->max_in > op->min_in ? " to "
+                                                : "",
                       op->max_in > op->min_in ? op->max_in : 0);
   for (int i = 0; i < op->min_in; i++)
     if (!node->in[i])
@@ -143,12 +148,12 @@ static bool check_arity(const struct node *node, struct error *err)
 
 struct builder {
   struct graph *graph;
-  struct node **given;  /* the file's nodes in order */
-  struct node **nodes;  /* what runs: kept nodes and changes of layout */
+  struct node **given; /* the file's nodes in order */
+  struct node **nodes; /* what runs: kept nodes and changes of layout */
   int n_nodes, cap_nodes;
   struct value **changed; /* per value of the file: itself in the other layout, once somebody asked */
   int n_changed;
-  int64_t folded;       /* bytes */
+  int64_t folded; /* bytes */
 };
 
 static bool emit(struct builder *b, struct node *node, struct error *err)
@@ -191,7 +196,8 @@ static bool fold(struct builder *b, struct node *node, struct error *err)
     if (out && !(out->t.data = constant_data(b, node, &out->t, err)))
       return false;
   }
-  if ((node->op->flags & OP_WEIGHTS) && node->in[1]->t.data && !(node->weights = weights_new(node->in[1]->t.data, node->scale)))
+  if ((node->op->flags & OP_WEIGHTS) && node->in[1]->t.data &&
+      !(node->weights = weights_new(node->in[1]->t.data, node->scale)))
     return error_memory(err, "weights");
   const bool ok = node_evaluate(node, err);
   weights_free(node->weights);
@@ -283,8 +289,10 @@ static bool build_nodes(struct graph *graph, struct error *err)
 {
   const int n = graph->n_nodes;
   struct builder b = {
-    .graph = graph, .given = mem_zero((size_t)n + 1, sizeof(struct node *)), .n_changed = graph->n_values,
-    .changed = mem_zero((size_t)graph->n_values + 1, sizeof(struct value *)),
+      .graph = graph,
+      .given = mem_zero((size_t)n + 1, sizeof(struct node *)),
+      .n_changed = graph->n_values,
+      .changed = mem_zero((size_t)graph->n_values + 1, sizeof(struct value *)),
   };
   bool ok = b.given && b.changed;
   if (ok)
@@ -334,7 +342,8 @@ bool graph_build(struct graph *graph, struct error *err)
 {
   if (graph->n_outputs < 1)
     return error_set(err, ERROR_FAILED, "the graph has no output");
-  if (!check_constants(graph, err) || !sort_nodes(graph, err) || !resolve_operators(graph, err) || !build_nodes(graph, err))
+  if (!check_constants(graph, err) || !sort_nodes(graph, err) || !resolve_operators(graph, err) ||
+      !build_nodes(graph, err))
     return false;
   graph_prune(graph);
   return true;

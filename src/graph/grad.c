@@ -12,7 +12,7 @@ enum { NO_PIECE = -1 };
 
 /* A signal that was made apart and is added to the one that is there. */
 struct addition {
-  int from, to; /* pieces */
+  int from, to;  /* pieces */
   int64_t count; /* floats, all samples */
 };
 
@@ -26,7 +26,7 @@ struct step {
   float **to;
   int *from_piece, *to_piece; /* per output, per input */
   unsigned keeps;
-  bool runs;                  /* false: a view, whose signal was handed on */
+  bool runs; /* false: a view, whose signal was handed on */
   struct addition *additions;
   int n_additions;
 };
@@ -36,16 +36,16 @@ struct grad {
   struct grad_options options;
   int64_t n;
   struct arena *arena;
-  bool *reached;       /* per value: depends on `to` */
-  int *piece_of;       /* per value: the piece its signal lies in */
-  struct step *steps;  /* in the order of the sweep */
+  bool *reached;      /* per value: depends on `to` */
+  int *piece_of;      /* per value: the piece its signal lies in */
+  struct step *steps; /* in the order of the sweep */
   int n_steps;
   struct piece *pieces; /* by their number until they are placed */
   int n_pieces, cap_pieces;
-  size_t *offset;      /* of pieces */
+  size_t *offset; /* of pieces */
   struct value **keep;
   int n_keep;
-  int result;          /* piece */
+  int result; /* piece */
   size_t bytes, scratch;
   struct run *run;
   unsigned char *memory; /* of the signals */
@@ -338,7 +338,8 @@ static bool plan_sweep(struct grad *g, struct error *err)
 
 /* ---- making and running ---------------------------------------------------------------------------------------- */
 
-static struct grad *grad_plan(const struct graph *graph, int64_t n, const struct grad_options *options, struct error *err)
+static struct grad *grad_plan(const struct graph *graph, int64_t n, const struct grad_options *options,
+                              struct error *err)
 {
   struct grad *g = mem_zero(1, sizeof *g);
   if (!g || !(g->arena = arena_new(0))) {
@@ -362,8 +363,16 @@ static bool prepare_step(struct grad *g, struct step *s, struct compute *compute
   for (int k = 0; k < node->n_in; k++)
     s->in_batched[k] = node->in[k] && !node->in[k]->t.data;
   s->reverse = (struct reverse){
-    .node = node, .n = g->n, .rule = g->options.rule, .in = s->in, .in_batched = s->in_batched, .out = s->out,
-    .from = s->from, .to = s->to, .add = s->add, .compute = compute,
+      .node = node,
+      .n = g->n,
+      .rule = g->options.rule,
+      .in = s->in,
+      .in_batched = s->in_batched,
+      .out = s->out,
+      .from = s->from,
+      .to = s->to,
+      .add = s->add,
+      .compute = compute,
   };
   struct prepared prepared = {.state = NULL};
   if (!s->runs || !node->op->backward->prepare)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reverse sweep: from a signal at one value of a graph (scores, or a layer) to the signal of another (the image, or
- * a layer), by the derivative or by one of the rules for rectifiers (see enum rule). Only gradients with respect to data
- * exist here, none with respect to weights. */
+ * a layer), by the derivative or by one of the rules for rectifiers (see enum rule). Only gradients with respect to
+ * data exist here, none with respect to weights. */
 #ifndef PENUMBRA_GRAPH_GRAD_H
 #define PENUMBRA_GRAPH_GRAD_H
 
@@ -31,7 +31,8 @@ size_t grad_bytes(const struct grad *grad); /* memory it needs while it runs */
 /* Give it that memory (MEM_ALIGN-aligned), as run_bind. */
 void grad_bind(struct grad *grad, void *memory);
 
-/* In this order: fill the inputs of the forward run and execute it, fill the seed, execute the sweep, read the result. */
+/* In this order: fill the inputs of the forward run and execute it, fill the seed, execute the sweep, read the result.
+ */
 struct run *grad_run(const struct grad *grad);
 float *grad_seed(struct grad *grad); /* n blocks, laid out like `from` */
 bool grad_execute(struct grad *grad, struct error *err);

@@ -16,16 +16,16 @@
 #include <stdint.h>
 
 struct graph {
-  struct arena *arena;    /* owns values, nodes, names and constants */
+  struct arena *arena; /* owns values, nodes, names and constants */
   struct value **values;
   int n_values, cap_values;
-  struct node **nodes;    /* after graph_build: in execution order */
+  struct node **nodes; /* after graph_build: in execution order */
   int n_nodes, cap_nodes;
-  struct value **inputs;  /* what a run is fed, shapes of one sample; a classifier has one, the image */
+  struct value **inputs; /* what a run is fed, shapes of one sample; a classifier has one, the image */
   int n_inputs;
   struct value **outputs; /* as in the file */
   int n_outputs;
-  bool borrowed;          /* made by graph_fused: weights belong to another graph */
+  bool borrowed;              /* made by graph_fused: weights belong to another graph */
   int64_t max_constant_bytes; /* ceiling on what folding may create, 0: 1 GiB */
 };
 
@@ -58,8 +58,8 @@ enum fusion { FUSE_ALL, FUSE_REVERSIBLE };
  * `graph`) stay visible. The copy borrows constants, parameters and weights: free it first. */
 struct graph *graph_fused(const struct graph *graph, enum fusion fusion, struct value *const *keep, int n_keep,
                           struct error *err);
-/* What is left of a fused graph when the values marked `known` (per id) are given: a graph whose inputs are those of them
- * that the rest, or the outputs, read. Values keep their ids; it borrows like graph_fused. */
+/* What is left of a fused graph when the values marked `known` (per id) are given: a graph whose inputs are those of
+ * them that the rest, or the outputs, read. Values keep their ids; it borrows like graph_fused. */
 struct graph *graph_rest(const struct graph *graph, const bool *known, struct error *err);
 /* A home for the packed forms of every constant weight; part of graph_simplify, for those who skip that. */
 bool graph_make_weights(struct graph *graph, struct error *err);

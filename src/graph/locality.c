@@ -36,8 +36,8 @@ static void mark_head(const struct graph *graph, struct layer *layers)
     if (!local)
       continue;
     layer->head = true;
-    layer->view = (struct layer_view){NULL, (int)out->t.shape.dim[2], (int)out->t.shape.dim[3], (int)out->t.shape.dim[1],
-                                      (size_t)out->t.shape.dim[1] * dtype_size(out->t.dtype)};
+    layer->view = (struct layer_view){NULL, (int)out->t.shape.dim[2], (int)out->t.shape.dim[3],
+                                      (int)out->t.shape.dim[1], (size_t)out->t.shape.dim[1] * dtype_size(out->t.dtype)};
   }
 }
 

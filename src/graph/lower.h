@@ -5,8 +5,8 @@
 #include "graph/graph.h"
 
 /* On a copy made by graph_fused: let convolutions and products with constant weights read and write bfloat16, and what
- * lies between them hold it; sums, norms and the graph's outputs stay float32. Values in `keep` (of the copy) are float32,
- * too. Accumulation is float32 throughout. */
+ * lies between them hold it; sums, norms and the graph's outputs stay float32. Values in `keep` (of the copy) are
+ * float32, too. Accumulation is float32 throughout. */
 bool graph_lower_bf16(struct graph *graph, struct value *const *keep, int n_keep, struct error *err);
 
 #endif

@@ -16,9 +16,9 @@ static struct node *maker(const struct joining *j, const struct value *value, co
 {
   struct node *node = value ? value->producer : NULL;
   return node && strcmp(node->type, type) == 0 && value->uses == uses && !j->pinned[value->id] && !node->residual &&
-             node->out[0] == value
-           ? node
-           : NULL;
+                 node->out[0] == value
+             ? node
+             : NULL;
 }
 
 static int64_t channels_of(const struct node *node)
@@ -85,8 +85,9 @@ static bool join_gated(const struct joining *j, struct node *node)
     if (!gate) {
       gate = maker(j, node->in[!k], "HardSigmoid", 1);
       kind = UNARY_HARD_SWISH;
-      if (gate && (!node_float(gate, "alpha", 0.2, &alpha, &ignored) || !node_float(gate, "beta", 0.5, &beta, &ignored) ||
-                   fabs(alpha - 1.0 / 6) > 1e-6 || fabs(beta - 0.5) > 1e-6))
+      if (gate &&
+          (!node_float(gate, "alpha", 0.2, &alpha, &ignored) || !node_float(gate, "beta", 0.5, &beta, &ignored) ||
+           fabs(alpha - 1.0 / 6) > 1e-6 || fabs(beta - 0.5) > 1e-6))
         gate = NULL;
     }
     if (gate && gate->in[0] == x && same_form(x, node->out[0])) {
@@ -169,9 +170,8 @@ static bool join_layer_norm(const struct joining *j, struct node *node, struct e
     sub = maker(j, centred, "Sub", 3);
   const struct node *root = sub ? maker(j, div->in[1], "Sqrt", 1) : NULL;
   const struct node *shifted = root ? maker(j, root->in[0], "Affine", 1) : NULL;
-  const struct node *variance = shifted && !shifted->scale && !shifted->n_post
-                                  ? maker(j, shifted->in[0], "ReduceMean", 1)
-                                  : NULL;
+  const struct node *variance =
+      shifted && !shifted->scale && !shifted->n_post ? maker(j, shifted->in[0], "ReduceMean", 1) : NULL;
   const struct node *square = variance && variance->in[0]->producer ? variance->in[0]->producer : NULL;
   struct value *x = sub ? sub->in[0] : NULL;
   const struct node *mean = square ? maker(j, sub->in[1], "ReduceMean", 1) : NULL;

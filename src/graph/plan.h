@@ -18,8 +18,8 @@ bool plan_make(const struct graph *graph, int64_t n, struct value *const *keep, 
                struct plan *plan, struct error *err);
 void plan_free(struct plan *plan);
 
-/* A piece of storage in use from step `first` to step `last`. plan_place sets the offsets so that pieces that are in use
- * at the same time do not overlap, and *bytes to what they need in all; the order of pieces changes. */
+/* A piece of storage in use from step `first` to step `last`. plan_place sets the offsets so that pieces that are in
+ * use at the same time do not overlap, and *bytes to what they need in all; the order of pieces changes. */
 struct piece {
   int value; /* whatever the caller wants to find it again by */
   int first, last;

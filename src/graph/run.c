@@ -48,7 +48,12 @@ static bool step_make(struct run *run, struct step *step, const struct node *nod
   for (int i = 0; i < node->n_in; i++)
     step->in_batched[i] = node->in[i] && !node->in[i]->t.data;
   step->call = (struct call){
-    .node = node, .n = run->n, .in = step->in, .in_batched = step->in_batched, .out = step->out, .compute = compute,
+      .node = node,
+      .n = run->n,
+      .in = step->in,
+      .in_batched = step->in_batched,
+      .out = step->out,
+      .compute = compute,
   };
   if (!node->op->prepare)
     return true;
@@ -66,8 +71,8 @@ static bool step_make(struct run *run, struct step *step, const struct node *nod
   return true;
 }
 
-struct run *run_new(const struct graph *graph, struct compute *compute, int64_t n, struct value *const *keep, int n_keep,
-                    bool keep_all, struct error *err)
+struct run *run_new(const struct graph *graph, struct compute *compute, int64_t n, struct value *const *keep,
+                    int n_keep, bool keep_all, struct error *err)
 {
   struct run *run = mem_zero(1, sizeof *run);
   if (run) {
@@ -75,8 +80,7 @@ struct run *run_new(const struct graph *graph, struct compute *compute, int64_t 
     run->n = n;
     run->arena = arena_new(0);
   }
-  if (!run || !run->arena ||
-      !(run->steps = arena_array(run->arena, (size_t)graph->n_nodes + 1, sizeof *run->steps))) {
+  if (!run || !run->arena || !(run->steps = arena_array(run->arena, (size_t)graph->n_nodes + 1, sizeof *run->steps))) {
     run_free(run);
     error_memory(err, "a run");
     return NULL;
@@ -158,8 +162,8 @@ const void *run_value(const struct run *run, const struct value *value)
   return data_of(run, value);
 }
 
-bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, int n_keep, bool keep_all, size_t *bytes,
-                          struct error *err)
+bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, int n_keep, bool keep_all,
+                          size_t *bytes, struct error *err)
 {
   struct plan plan;
   if (!plan_make(graph, 1, keep, n_keep, keep_all, &plan, err))

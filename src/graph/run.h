@@ -9,8 +9,8 @@
 /* Kernels and offsets for n samples of a built graph. `keep`: values to be read after a run, besides the outputs;
  * `keep_all`: every value can be read. The graph and the compute engine must outlive the run. */
 struct run;
-struct run *run_new(const struct graph *graph, struct compute *compute, int64_t n, struct value *const *keep, int n_keep,
-                    bool keep_all, struct error *err);
+struct run *run_new(const struct graph *graph, struct compute *compute, int64_t n, struct value *const *keep,
+                    int n_keep, bool keep_all, struct error *err);
 void run_free(struct run *run);
 
 size_t run_bytes(const struct run *run); /* memory it needs while it runs */
@@ -28,8 +28,8 @@ bool run_step(struct run *run, int i, struct error *err);
 const void *run_value(const struct run *run, const struct value *value);
 
 /* Bytes a sample needs in a run, without kernels' scratch. */
-bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, int n_keep, bool keep_all, size_t *bytes,
-                          struct error *err);
+bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, int n_keep, bool keep_all,
+                          size_t *bytes, struct error *err);
 
 /* Run one node all of whose inputs are constants; its outputs' data must be allocated. */
 bool node_evaluate(struct node *node, struct error *err);

@@ -128,7 +128,8 @@ static bool fold_into(struct graph *graph, struct node *node, int64_t channels, 
   return true;
 }
 
-/* Turn a batch norm, factor or offset into part of its producer, or into one Affine node. *gone: the node is no more. */
+/* Turn a batch norm, factor or offset into part of its producer, or into one Affine node. *gone: the node is no more.
+ */
 static bool fold_affine(struct simplifying *s, struct node *node, bool *gone, struct error *err)
 {
   const struct value *value = NULL;

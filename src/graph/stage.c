@@ -279,7 +279,7 @@ static void gather_windows(void *context, int64_t begin, int64_t end)
     const bool whole = rect_area(&o->held) == (int64_t)out->view.height * out->view.width;
     const struct layer_view view = view_at(j->inc, in, p);
     const struct rect want =
-      whole ? (struct rect){0, 0, in->view.height, in->view.width} : context_of(j->stage, &o->held);
+        whole ? (struct rect){0, 0, in->view.height, in->view.width} : context_of(j->stage, &o->held);
     window_gather(&view, &in->window[p], &want, j->to + (size_t)i * j->pitch, in->view.pixel);
     if (node->residual) {
       const struct layer *add = layer_of(j->inc, node->residual);
@@ -289,8 +289,8 @@ static void gather_windows(void *context, int64_t begin, int64_t end)
   }
 }
 
-/* What a window holds around the change is the base's, to the bit, though a kernel of another size has computed it anew:
- * nothing later may depend on how much more than the change a window holds. */
+/* What a window holds around the change is the base's, to the bit, though a kernel of another size has computed it
+ * anew: nothing later may depend on how much more than the change a window holds. */
 static void restore_rims(void *context, int64_t begin, int64_t end)
 {
   const struct gather_job *j = context;
@@ -330,8 +330,7 @@ static bool convolve_class(struct increment *inc, struct stage *stage, const int
       return false;
     struct gather_job job = {inc, stage, list + done, inc->memory + inc->gather_offset, (size_t)area * in->view.pixel};
     threads_for(m, 131072 / ((int64_t)job.pitch + 1) + 1, gather_windows, &job);
-    if (!kernel_run(kernel, job.to, NULL, node->shift, out->window[list[done]].data,
-                    inc->scratch, err))
+    if (!kernel_run(kernel, job.to, NULL, node->shift, out->window[list[done]].data, inc->scratch, err))
       return false;
     if (!whole)
       threads_for(m, 131072 / ((int64_t)job.pitch + 1) + 1, restore_rims, &job);
@@ -513,8 +512,7 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
           return false;
       }
       if (!need_scratch(inc, kernel_scratch(stage->rows[r]), err) ||
-          !kernel_run(stage->rows[r], in[0] + (size_t)done * pitch[0], NULL, node->shift, to, inc->scratch,
-                      err))
+          !kernel_run(stage->rows[r], in[0] + (size_t)done * pitch[0], NULL, node->shift, to, inc->scratch, err))
         return false;
     } else {
       const void *inputs[MAX_VARYING + 8];
@@ -531,8 +529,14 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
       }
       void *outputs[1] = {to};
       const struct call call = {
-        .node = stage->pixel, .n = m, .in = inputs, .in_batched = batched, .out = outputs, .state = stage->pixel_state[r],
-        .residual = residual ? residual + (size_t)done * c : NULL, .compute = inc->compute,
+          .node = stage->pixel,
+          .n = m,
+          .in = inputs,
+          .in_batched = batched,
+          .out = outputs,
+          .state = stage->pixel_state[r],
+          .residual = residual ? residual + (size_t)done * c : NULL,
+          .compute = inc->compute,
       };
       if (!node->op->forward(&call, err))
         return false;

@@ -30,7 +30,8 @@ static inline int64_t rect_area(const struct rect *r)
 bool rect_within(const struct rect *inner, const struct rect *outer);
 struct rect rect_union(const struct rect *a, const struct rect *b);
 
-/* The rule of a node in this graph: WINDOW_SPREADS unless its output and all inputs that vary are channels-last images. */
+/* The rule of a node in this graph: WINDOW_SPREADS unless its output and all inputs that vary are channels-last images.
+ */
 struct window_rule window_rule_of(const struct node *node);
 
 /* Outputs along axis `a` that depend on inputs [from, to): tight, clipped to the map; empty if from >= to. */
@@ -38,7 +39,8 @@ void window_outputs(const struct spatial *space, int a, int from, int to, int *o
 /* Inputs that outputs [from, to) read; may leave the map by the pads. */
 void window_inputs(const struct spatial *space, int a, int from, int to, int *in_from, int *in_to);
 
-/* Share of a kernel's taps that fall on the map rather than on padding, over the whole map: what a full run really costs. */
+/* Share of a kernel's taps that fall on the map rather than on padding, over the whole map: what a full run really
+ * costs. */
 double window_real_share(const struct spatial *space);
 
 /* A value [height, width, channels] as a run with local changes sees it: the base, and over it a dense piece. */

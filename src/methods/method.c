@@ -68,7 +68,8 @@ static bool find_target(const struct explain *explain, int64_t *index, struct er
   if (str_integer(text, &number)) {
     *index = number;
     return (number >= 0 && number < classes) ||
-           error_set(err, ERROR_USAGE, "target: class %s is outside 0..%lld (bad-target)", text, (long long)classes - 1);
+           error_set(err, ERROR_USAGE, "target: class %s is outside 0..%lld (bad-target)", text,
+                     (long long)classes - 1);
   }
   return error_set(err, ERROR_USAGE, "target: '%.60s' is none of the %lld labels; the nearest is '%.60s' (bad-target)",
                    text, (long long)classes, explain->labels[nearest]);

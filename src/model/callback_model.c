@@ -28,7 +28,8 @@ static struct session *open_session(const struct predictor *predictor, const str
                                     struct error *err)
 {
   const struct callback_model *model = (const struct callback_model *)predictor; /* its first member */
-  const size_t image = (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels * sizeof(float);
+  const size_t image =
+      (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels * sizeof(float);
   const size_t limit = options->memory ? options->memory : (size_t)1 << 30;
   if (options->layer) {
     error_set(err, ERROR_USAGE, "layer: this classifier shows no layers (no-layer)");
@@ -39,7 +40,8 @@ static struct session *open_session(const struct predictor *predictor, const str
     return NULL;
   }
   if (image > limit) {
-    error_set(err, ERROR_USAGE, "memory: %zu MiB is too little for one image of %zu MiB", limit >> 20, (image >> 20) + 1);
+    error_set(err, ERROR_USAGE, "memory: %zu MiB is too little for one image of %zu MiB", limit >> 20,
+              (image >> 20) + 1);
     return NULL;
   }
   struct callback_session *s = mem_zero(1, sizeof *s);

@@ -14,8 +14,8 @@
 
 enum card_channels { CHANNELS_UNSET, CHANNELS_GRAY, CHANNELS_RGB, CHANNELS_BGR };
 enum card_resize { RESIZE_STRETCH, RESIZE_SHORTEST_CROP, RESIZE_PAD };
-/* Where a centre crop after resize_to begins when the rest is odd: torchvision rounds half a pixel to even, transformers
- * down. */
+/* Where a centre crop after resize_to begins when the rest is odd: torchvision rounds half a pixel to even,
+ * transformers down. */
 enum card_rounding { ROUNDING_EVEN, ROUNDING_DOWN };
 /* Who said it. Where resize and resize_to do not go together, an option overrides the file. */
 enum card_said { SAID_NOT, SAID_BY_FILE, SAID_BY_OPTION };
@@ -28,35 +28,35 @@ struct card {
   struct arena *arena; /* owns all that the card points to */
   char *path;          /* where it came from, NULL when there is no file */
 
-  int height, width;   /* px; 0: as the graph says */
+  int height, width; /* px; 0: as the graph says */
   enum card_channels channels;
-  int channel_count;   /* 1 to 4, known after card_check; 2 and 4 leave `channels` unset and take only arrays */
+  int channel_count; /* 1 to 4, known after card_check; 2 and 4 leave `channels` unset and take only arrays */
   bool has_range;
-  double range[2];     /* source codes that map to 0..255 before scale; default: the image's lo..hi */
-  double scale;        /* value = (pixel * scale - mean) / std, default 1 */
+  double range[2]; /* source codes that map to 0..255 before scale; default: the image's lo..hi */
+  double scale;    /* value = (pixel * scale - mean) / std, default 1 */
   double mean[CARD_MAX_CHANNELS], std[CARD_MAX_CHANNELS]; /* in the order of `channels`; defaults 0 and 1 */
-  int mean_count, std_count; /* 0: not given; else 1 or the channel count */
+  int mean_count, std_count;                              /* 0: not given; else 1 or the channel count */
   enum card_resize resize; /* where it was not said: stretch, or what resize_to asks for */
   enum card_said resize_said, resize_to_said;
-  int resize_to[2];    /* px before the centre crop. {0, 0}: the crop's own size; {N, 0}: shortest side N;
-                          {H, W}: both sides, the aspect ratio not kept */
+  int resize_to[2]; /* px before the centre crop. {0, 0}: the crop's own size; {N, 0}: shortest side N;
+                       {H, W}: both sides, the aspect ratio not kept */
   enum card_rounding crop_rounding;
   enum interpolation interpolation;
   bool has_dataset_mean, has_dataset_std; /* one value counts for all channels; card_check repeats it */
   int dataset_mean_count, dataset_std_count;
   double dataset_mean[CARD_MAX_CHANNELS], dataset_std[CARD_MAX_CHANNELS]; /* source units, order of `channels` */
 
-  char *output_name;   /* NULL: the only output */
+  char *output_name;          /* NULL: the only output */
   enum activation activation; /* UNSET: not declared */
   int activation_in_graph;    /* 1 yes, 0 no, -1 not said: yes where the output node is that operator */
-  char **labels;       /* UTF-8, label_count of them, or NULL */
+  char **labels;              /* UTF-8, label_count of them, or NULL */
   int64_t label_count;
-  double *thresholds;  /* label_count (or class count) values, NULL: 0.5 for all */
+  double *thresholds; /* label_count (or class count) values, NULL: 0.5 for all */
   int64_t threshold_count;
-  int64_t normal;      /* class that counts as healthy, CARD_NORMAL_NONE_ABOVE, or CARD_NORMAL_UNSET */
-  char *normal_name;   /* as written, resolved against the labels by card_check */
-  bool has_complement; /* single sigmoid output with a named complement */
-  char *complement;    /* its label: probability 1 - p */
+  int64_t normal;              /* class that counts as healthy, CARD_NORMAL_NONE_ABOVE, or CARD_NORMAL_UNSET */
+  char *normal_name;           /* as written, resolved against the labels by card_check */
+  bool has_complement;         /* single sigmoid output with a named complement */
+  char *complement;            /* its label: probability 1 - p */
   json_t *source, *evaluation; /* free content shown by inspect; references owned by the card */
 };
 
@@ -82,13 +82,15 @@ bool card_set(struct card *card, const char *key, const char *value, struct erro
 /* The same of one text "key=value". */
 bool card_set_text(struct card *card, const char *text, struct error *err);
 /* The NULL-terminated option names card_set knows, each with a one-line summary. */
-struct card_option { const char *name, *summary; };
+struct card_option {
+  const char *name, *summary;
+};
 extern const struct card_option card_options[];
 
 /* Check the card against the graph: channel count, input size (0 where the graph leaves it open), class count.
  * Fills in what was open (size, channels gray/rgb by the count), resolves `normal` against the labels. */
-bool card_check(struct card *card, int64_t graph_channels, int64_t graph_height, int64_t graph_width,
-                int64_t classes, struct error *err);
+bool card_check(struct card *card, int64_t graph_channels, int64_t graph_height, int64_t graph_width, int64_t classes,
+                struct error *err);
 
 /* The card as JSON, every key with its resolved value, null where nothing was said; a card that card_read accepts.
  * NULL when memory is out. */

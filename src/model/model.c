@@ -79,8 +79,10 @@ static bool settle_input(struct model *model, struct error *err)
     if (s->dim[i] <= 0)
       return error_set(err, ERROR_FAILED,
                        "the model leaves the %s of its input open; say it in the card (input.%s) or by --%s",
-                       i == c ? "channels" : i == h ? "height" : "width", i == c ? "channels" : "size",
-                       i == c ? "channels rgb" : "size HxW");
+                       i == c   ? "channels"
+                       : i == h ? "height"
+                                : "width",
+                       i == c ? "channels" : "size", i == c ? "channels rgb" : "size HxW");
   if (s->dim[h] > IMAGE_MAX_SIDE || s->dim[w] > IMAGE_MAX_SIDE)
     return error_set(err, ERROR_FAILED, "input '%.60s' has shape %s: a side is above %d px", input->name,
                      shape_text(s, text, sizeof text), IMAGE_MAX_SIDE);
@@ -108,7 +110,8 @@ static bool settle_output(struct model *model, struct error *err)
   } else if (graph->n_outputs == 1) {
     found = 0;
   } else if (graph->n_outputs > 1) {
-    return error_set(err, ERROR_FAILED, "the model has %d outputs ('%.60s', '%.60s', …); name one by --output or in the card",
+    return error_set(err, ERROR_FAILED,
+                     "the model has %d outputs ('%.60s', '%.60s', …); name one by --output or in the card",
                      graph->n_outputs, graph->outputs[0]->name, graph->outputs[1]->name);
   } else {
     return error_set(err, ERROR_FAILED, "the model has no output");
@@ -157,9 +160,9 @@ static bool settle_activation(struct model *model, struct error *err)
   model->outputs = tensor_count(&output->t);
   model->ends_in = find_end(output, &before);
   const struct card *card = &model->card;
-  const bool in_graph = card->activation_in_graph == 1 ||
-                        (card->activation_in_graph < 0 && model->ends_in != ACTIVATION_NONE &&
-                         (card->activation == ACTIVATION_UNSET || card->activation == model->ends_in));
+  const bool in_graph =
+      card->activation_in_graph == 1 || (card->activation_in_graph < 0 && model->ends_in != ACTIVATION_NONE &&
+                                         (card->activation == ACTIVATION_UNSET || card->activation == model->ends_in));
   if (in_graph && model->ends_in != ACTIVATION_NONE) {
     if (card->activation != ACTIVATION_UNSET && card->activation != ACTIVATION_NONE &&
         card->activation != model->ends_in)
@@ -178,7 +181,8 @@ static bool settle_activation(struct model *model, struct error *err)
   int spread = 0;
   for (int i = 0; i < s->rank; i++)
     spread += s->dim[i] > 1;
-  if (model->outputs < 1 || model->outputs > MAX_CLASSES || spread > 1 || tensor_count(&model->raw->t) != model->outputs)
+  if (model->outputs < 1 || model->outputs > MAX_CLASSES || spread > 1 ||
+      tensor_count(&model->raw->t) != model->outputs)
     return error_set(err, ERROR_FAILED, "output '%.60s' has shape %s, not that of class scores [N,K]", output->name,
                      shape_text(&output->t.shape, text, sizeof text));
   graph->outputs[0] = model->raw;
@@ -194,7 +198,6 @@ static bool is_feature_map(const struct value *value)
   return !value->t.data && s->rank == 4 && value->t.dtype == DTYPE_F32 && s->dim[0] == 1 &&
          value->t.layout == LAYOUT_CHANNELS_LAST;
 }
-
 
 /* The last feature map with spatial extent before global pooling or flattening, after its activation. */
 static const char *find_default_layer(const struct graph *graph)
@@ -281,8 +284,8 @@ static bool open_model(struct model *model, const char *path, const struct model
   if (!settle_input(model, err) || !settle_output(model, err) || !graph_build(model->onnx.graph, err) ||
       !settle_activation(model, err))
     return error_prefix(err, "%s", path);
-  if (!card_check(&model->card, model->predictor.channels, model->predictor.height, model->predictor.width, model->outputs,
-                  err))
+  if (!card_check(&model->card, model->predictor.channels, model->predictor.height, model->predictor.width,
+                  model->outputs, err))
     return false;
   model->graph = model->onnx.graph;
   if (!(options->verbatim ? graph_make_weights(model->graph, err) : graph_simplify(model->graph, err)))
@@ -338,8 +341,8 @@ json_t *model_json(const struct model *model)
     const struct node *node = graph->nodes[i];
     const int64_t own = node_macs(node);
     macs += own;
-    json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I}", "name", node->out[0]->name, "op", node->type, "shape",
-                                            shape_json(&node->out[0]->t.shape), "macs", (json_int_t)own));
+    json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I}", "name", node->out[0]->name, "op", node->type,
+                                            "shape", shape_json(&node->out[0]->t.shape), "macs", (json_int_t)own));
   }
   return json_pack("{s:s, s:I, s:I, s:s, s:{s:s, s:o}, s:{s:s, s:I}, s:s, s:s, s:s?, s:b, s:I, s:o, s:o}", "path",
                    model->path, "ir_version", (json_int_t)model->onnx.ir_version, "opset",
@@ -378,7 +381,8 @@ json_t *model_draft_card(const char *path, struct error *err)
     model->card.width = seen.width > 0 ? 0 : GUESSED_SIDE;
     graph->n_outputs = graph->n_outputs > 1 ? 1 : graph->n_outputs;
     ok = (settle_input(model, err) && settle_output(model, err) && graph_build(graph, err) &&
-          settle_activation(model, err)) || error_prefix(err, "%s", path);
+          settle_activation(model, err)) ||
+         error_prefix(err, "%s", path);
     seen.classes = model->outputs;
     seen.activation = model->ends_in;
     ok = ok && card_draft(&seen, &draft, &notes, err);

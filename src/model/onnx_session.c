@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { MAX_CHANGES = 64, MIN_CHANGES = 4 };  /* positions of one incremental call */
+enum { MAX_CHANGES = 64, MIN_CHANGES = 4 };   /* positions of one incremental call */
 enum { MAX_LOCKSTEP = 32, MIN_LOCKSTEP = 2 }; /* sequences that step at once */
 
 /* Windows are used where they leave at most this share of the work: below that, gathering eats the gain. */
@@ -30,14 +30,14 @@ struct onnx_session {
   struct run *runs[MAX_BATCH_LOG2 + 1]; /* for 1, 2, 4 … samples, made on first need */
   void *memory;
   size_t memory_bytes;
-  size_t limit;                         /* bytes, from the options */
+  size_t limit; /* bytes, from the options */
   bool exact_full;
-  struct increment *increment;          /* for changes of increment_height x increment_width, or NULL */
+  struct increment *increment; /* for changes of increment_height x increment_width, or NULL */
   int increment_height, increment_width, increment_batch;
-  struct increment *sequences;          /* for sequences_wanted sequences of such changes, or fewer */
+  struct increment *sequences; /* for sequences_wanted sequences of such changes, or fewer */
   int sequences_height, sequences_width, sequences_wanted, lockstep;
-  float *raw_changes;                   /* [MAX_CHANGES, outputs] */
-  struct onnx_sweep *sweep;             /* made on first need */
+  float *raw_changes;       /* [MAX_CHANGES, outputs] */
+  struct onnx_sweep *sweep; /* made on first need */
 };
 
 static void close_session(struct session *base)
@@ -142,7 +142,8 @@ static bool need_raw_changes(struct onnx_session *s, struct error *err)
   return s->raw_changes != NULL || error_memory(err, "scores");
 }
 
-static bool begin_changes(struct session *base, const float *image, int height, int width, int *batch, struct error *err)
+static bool begin_changes(struct session *base, const float *image, int height, int width, int *batch,
+                          struct error *err)
 {
   struct onnx_session *s = (struct onnx_session *)base;
   double share;
@@ -166,8 +167,8 @@ static bool begin_changes(struct session *base, const float *image, int height, 
   return increment_base(s->increment, 0, image, err);
 }
 
-static bool predict_changes(struct session *base, const struct change *changes, int n, float *scores, float *activations,
-                            struct error *err)
+static bool predict_changes(struct session *base, const struct change *changes, int n, float *scores,
+                            float *activations, struct error *err)
 {
   struct onnx_session *s = (struct onnx_session *)base;
   if (!increment_run(s->increment, changes, n, s->raw_changes, activations, err))
@@ -208,8 +209,8 @@ static bool make_sequences(struct onnx_session *s, int height, int width, int n,
   return true; /* the plain path needs less */
 }
 
-static bool begin_sequences(struct session *base, const float *const *bases, int n, int height, int width, int *lockstep,
-                            struct error *err)
+static bool begin_sequences(struct session *base, const float *const *bases, int n, int height, int width,
+                            int *lockstep, struct error *err)
 {
   struct onnx_session *s = (struct onnx_session *)base;
   const int wanted = n < MIN_LOCKSTEP ? MIN_LOCKSTEP : n < MAX_LOCKSTEP ? n : MAX_LOCKSTEP;
@@ -274,8 +275,16 @@ static bool stem_back(struct session *base, const float *signal, float *gradient
 }
 
 static const struct session_ops session_ops = {
-  .predict = predict, .begin_backward = begin_backward, .backward = backward, .stem = stem, .stem_back = stem_back, .begin_changes = begin_changes, .predict_changes = predict_changes,
-  .begin_sequences = begin_sequences, .step_sequences = step_sequences, .close = close_session,
+    .predict = predict,
+    .begin_backward = begin_backward,
+    .backward = backward,
+    .stem = stem,
+    .stem_back = stem_back,
+    .begin_changes = begin_changes,
+    .predict_changes = predict_changes,
+    .begin_sequences = begin_sequences,
+    .step_sequences = step_sequences,
+    .close = close_session,
 };
 
 /* The largest batch whose activations, images and copies of the layer stay within the limit. */
@@ -288,7 +297,7 @@ static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err
   const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels * sizeof(float);
   const size_t map = s->layer ? tensor_bytes(&s->layer->t) : 0;
   const size_t own = image + map + (size_t)p->classes * sizeof(float); /* what the caller holds for a sample */
-  const size_t each = sample + own + (sample >> 3);                  /* an eighth for kernels' scratch */
+  const size_t each = sample + own + (sample >> 3);                    /* an eighth for kernels' scratch */
   if (each > limit)
     return error_set(err, ERROR_USAGE, "memory: %zu MiB is too little, one image of this model needs %zu MiB",
                      limit >> 20, (each >> 20) + 1);
@@ -317,7 +326,8 @@ static struct session *open_session(const struct predictor *predictor, const str
             (s->compute = compute_open(err)) != NULL &&
             (s->graph = graph_fused(model->graph, FUSE_ALL, &layer, layer != NULL, err)) != NULL;
   if (ok && options->precision == PRECISION_BF16)
-    ok = (compute_has_bf16() || error_set(err, ERROR_USAGE, "precision: bf16 needs a CPU with AVX512-BF16, which this one lacks")) &&
+    ok = (compute_has_bf16() ||
+          error_set(err, ERROR_USAGE, "precision: bf16 needs a CPU with AVX512-BF16, which this one lacks")) &&
          graph_lower_bf16(s->graph, layer ? &s->graph->values[layer->id] : NULL, layer != NULL, err);
   if (ok) {
     s->raw = s->graph->outputs[0];

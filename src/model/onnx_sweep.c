@@ -17,14 +17,14 @@ struct onnx_sweep {
   size_t limit;
   struct backward_request request;
   struct backward_info info;
-  const struct value *from, *to;    /* of the model's graph; NULL: nothing begun */
-  const struct value *behind;       /* the stem's output, or NULL */
-  struct graph *graph;              /* fused, ends at `from` */
-  struct graph *rest;               /* what of it is behind the stem, or NULL */
+  const struct value *from, *to; /* of the model's graph; NULL: nothing begun */
+  const struct value *behind;    /* the stem's output, or NULL */
+  struct graph *graph;           /* fused, ends at `from` */
+  struct graph *rest;            /* what of it is behind the stem, or NULL */
   struct grad *runs[MAX_BATCH_LOG2 + 1];
   void *memory;
   size_t memory_bytes;
-  struct graph *stem_graph;         /* ends at `behind` */
+  struct graph *stem_graph; /* ends at `behind` */
   struct grad *stem;
   void *stem_memory;
 };
@@ -76,10 +76,30 @@ void onnx_sweep_free(struct onnx_sweep *s)
 /* Whether a node is an affine map of its only operand that varies. */
 static bool is_affine(const struct node *node)
 {
-  static const char *const always[] = {"Conv", "Affine", "BatchNormalization", "Add", "Sub", "Mul", "AveragePool",
-                                       "GlobalAveragePool", "Transpose", "ChangeLayout", "MatMul", "Gemm", "Concat",
-                                       "Slice", "Neg", "Resize", "Upsample", "Expand", "Pad", "SpaceToDepth",
-                                       "DepthToSpace", "ReduceMean", "ReduceSum", "Dropout"};
+  static const char *const always[] = {"Conv",
+                                       "Affine",
+                                       "BatchNormalization",
+                                       "Add",
+                                       "Sub",
+                                       "Mul",
+                                       "AveragePool",
+                                       "GlobalAveragePool",
+                                       "Transpose",
+                                       "ChangeLayout",
+                                       "MatMul",
+                                       "Gemm",
+                                       "Concat",
+                                       "Slice",
+                                       "Neg",
+                                       "Resize",
+                                       "Upsample",
+                                       "Expand",
+                                       "Pad",
+                                       "SpaceToDepth",
+                                       "DepthToSpace",
+                                       "ReduceMean",
+                                       "ReduceSum",
+                                       "Dropout"};
   int varying = 0;
   for (int i = 0; i < node->n_in; i++)
     varying += node->in[i] && !node->in[i]->t.data;
@@ -152,7 +172,7 @@ static bool split_at_stem(struct onnx_sweep *s, struct error *err)
   s->rest = graph_rest(s->graph, known, err);
   mem_free(known);
   const struct grad_options options = {
-    .from = s->stem_graph->values[s->behind->id], .to = s->stem_graph->inputs[0], .rule = RULE_GRADIENT};
+      .from = s->stem_graph->values[s->behind->id], .to = s->stem_graph->inputs[0], .rule = RULE_GRADIENT};
   if (!s->rest || !(s->stem = grad_new(s->stem_graph, s->compute, 1, &options, err)))
     return false;
   if (!(s->stem_memory = mem_map(grad_bytes(s->stem))))
@@ -177,8 +197,11 @@ static const struct value *end_of(const struct onnx_sweep *s)
 static struct grad_options options_of(const struct onnx_sweep *s)
 {
   const struct graph *graph = graph_of(s);
-  return (struct grad_options){.from = graph->values[s->from->id], .to = graph->values[end_of(s)->id],
-                               .rule = s->request.rule, .keep = &graph->values[s->from->id], .n_keep = 1};
+  return (struct grad_options){.from = graph->values[s->from->id],
+                               .to = graph->values[end_of(s)->id],
+                               .rule = s->request.rule,
+                               .keep = &graph->values[s->from->id],
+                               .n_keep = 1};
 }
 
 static int64_t input_count(const struct onnx_sweep *s)
@@ -192,9 +215,10 @@ static bool choose_batch(struct onnx_sweep *s, struct error *err)
   size_t sample;
   if (!grad_bytes_per_sample(graph_of(s), &options, &sample, err))
     return false;
-  const size_t own = ((size_t)input_count(s) + (size_t)tensor_count(&end_of(s)->t) +
-                      (size_t)s->model->predictor.classes) * sizeof(float); /* what the caller holds for a sample */
-  const size_t each = sample + own + (sample >> 3);                        /* an eighth for kernels' scratch */
+  const size_t own =
+      ((size_t)input_count(s) + (size_t)tensor_count(&end_of(s)->t) + (size_t)s->model->predictor.classes) *
+      sizeof(float);                                /* what the caller holds for a sample */
+  const size_t each = sample + own + (sample >> 3); /* an eighth for kernels' scratch */
   const size_t stem = s->stem ? grad_bytes(s->stem) : 0;
   if (each + stem > s->limit)
     return error_set(err, ERROR_USAGE, "memory: too little is left, a gradient of this model needs %zu MiB more",
@@ -253,7 +277,8 @@ bool onnx_sweep_begin(struct onnx_sweep *s, const struct backward_request *reque
   const struct value *to = request->to ? model_layer(s->model, request->to, err) : graph->inputs[0];
   if (!from || !to)
     return false;
-  const bool same = from == s->from && to == s->to && s->request.rule == request->rule && s->request.stem == request->stem;
+  const bool same =
+      from == s->from && to == s->to && s->request.rule == request->rule && s->request.stem == request->stem;
   s->request = *request;
   if (!same) {
     reset(s);

@@ -22,11 +22,11 @@ struct session;
 
 struct session_options {
   enum score score;
-  int threads;        /* < 1: all */
-  size_t memory;      /* bytes a run may use beyond the model's weights; 0: 1 GiB */
+  int threads;   /* < 1: all */
+  size_t memory; /* bytes a run may use beyond the model's weights; 0: 1 GiB */
   enum precision precision;
-  bool exact_full;    /* never run on windows: the plain twin of predict_changes */
-  const char *layer;  /* rank-4 value whose activations are wanted; "" for the default layer, NULL for none */
+  bool exact_full;   /* never run on windows: the plain twin of predict_changes */
+  const char *layer; /* rank-4 value whose activations are wanted; "" for the default layer, NULL for none */
 };
 
 /* A sweep back. All zero: the gradient of class 0's score with respect to the image. */
@@ -38,21 +38,21 @@ struct backward_request {
   /* Signal of image i of a call at that layer: activations and signal are [height, width, channels], signal is 0. */
   bool (*seed)(void *context, int64_t i, const float *activations, float *signal, struct error *err);
   void *context;
-  const char *to;   /* layer whose gradient is wanted; NULL: the image */
-  bool stem;        /* between images and scores: begin behind the stem, see backward_info */
+  const char *to; /* layer whose gradient is wanted; NULL: the image */
+  bool stem;      /* between images and scores: begin behind the stem, see backward_info */
 };
 
 struct backward_info {
-  int64_t batch;                   /* images a call takes at most */
-  int height, width, channels;     /* of a result */
+  int64_t batch;                              /* images a call takes at most */
+  int height, width, channels;                /* of a result */
   int from_height, from_width, from_channels; /* of the layer the signal starts from; 0: the scores */
   /* The stem: what the model does to an image before its first non-linear function, an affine map. A request that says
    * so is run from the stem's output on ("images" are blocks of `stem` floats) and back to it. 0: there is no stem, or
    * the request does not ask; images are images. */
   int64_t stem;
-  int rectifiers, activations;     /* on the way: Relu and Clip; other activations, treated as such by the rules */
-  const char *activation;          /* operator of one of these, or NULL */
-  bool straight;                   /* rounding of quantised values is passed as if it were none */
+  int rectifiers, activations; /* on the way: Relu and Clip; other activations, treated as such by the rules */
+  const char *activation;      /* operator of one of these, or NULL */
+  bool straight;               /* rounding of quantised values is passed as if it were none */
 };
 
 struct predictor_ops {
@@ -90,8 +90,8 @@ struct session_ops {
                          struct error *err);
   /* Optional, all or none. begin_backward gets ready for a request, until the next one; an operator without a
    * derivative on the way is an error that names it. backward runs 1 <= n <= info.batch images there and back:
-   * results [n, height, width, channels] (or [n, stem]); scores [n, classes], NULL where they are not wanted, as they must
-   * be where the signal starts from a layer. A result does not depend on its neighbours, bit for bit. */
+   * results [n, height, width, channels] (or [n, stem]); scores [n, classes], NULL where they are not wanted, as they
+   * must be where the signal starts from a layer. A result does not depend on its neighbours, bit for bit. */
   bool (*begin_backward)(struct session *session, const struct backward_request *request, struct backward_info *info,
                          struct error *err);
   bool (*backward)(struct session *session, const float *images, int64_t n, float *results, float *scores,

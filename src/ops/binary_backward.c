@@ -117,7 +117,7 @@ static void over(const void *context, int64_t n, const void *const *p, const int
     t[i] = g[i * stride[0]] / y[i * stride[1]];
 }
 
-TERM(divisor, , -g * (x / y) / y)
+TERM(divisor, , -g *(x / y) / y)
 
 /* A factor whose range is bounded by how it was made: sigmoids, clipped ramps and the like. */
 static bool is_bounded(const struct value *value, int depth)
@@ -336,7 +336,7 @@ static void take(const struct reverse *r, int i, float *left)
   const struct tensor *out = &node->out[0]->t, target = operand(node, i);
   if (r->to[i]) {
     const struct reverse_source source[3] = {
-      {out, left, true}, {&target, r->in[i], r->in_batched[i]}, {out, r->out[0], true}};
+        {out, left, true}, {&target, r->in[i], r->in_batched[i]}, {out, r->out[0], true}};
     reverse_sum(r, out, &target, r->to[i], r->add[i], 3, source, winner, NULL);
   }
   struct value x = *node->in[i];
@@ -397,8 +397,8 @@ static bool where_run(const struct reverse *r, struct error *err)
   (void)err;
   for (int i = 1; i <= 2; i++)
     if (r->to[i]) {
-      const struct reverse_source source[2] = {
-        {&node->out[0]->t, r->from[0], true}, {&node->in[0]->t, r->in[0], r->in_batched[0]}};
+      const struct reverse_source source[2] = {{&node->out[0]->t, r->from[0], true},
+                                               {&node->in[0]->t, r->in[0], r->in_batched[0]}};
       reverse_sum(r, &node->out[0]->t, &node->in[i]->t, r->to[i], r->add[i], 2, source, where_term, &(bool){i == 1});
     }
   return true;
@@ -408,15 +408,19 @@ const struct backward backward_add = {.flags = BACKWARD_ADDS | BACKWARD_PASSES, 
 const struct backward backward_sub = {.flags = BACKWARD_ADDS, .run = sub_run};
 const struct backward backward_mean = {.flags = BACKWARD_ADDS, .run = mean_run};
 const struct backward backward_mul = {
-  .flags = BACKWARD_ADDS, .flags_of = mul_flags, .keeps_of = mul_keeps, .sends = mul_sends, .run = mul_run};
-const struct backward backward_div = {.flags = BACKWARD_ADDS, .keeps_of = div_keeps, .sends = div_sends, .run = div_run};
+    .flags = BACKWARD_ADDS, .flags_of = mul_flags, .keeps_of = mul_keeps, .sends = mul_sends, .run = mul_run};
+const struct backward backward_div = {
+    .flags = BACKWARD_ADDS, .keeps_of = div_keeps, .sends = div_sends, .run = div_run};
 const struct backward backward_pow = {
-  .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0) | BACKWARD_IN(1), .sends = reverse_gradient_only, .run = pow_run};
+    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0) | BACKWARD_IN(1), .sends = reverse_gradient_only, .run = pow_run};
 const struct backward backward_mod = {.flags = BACKWARD_ADDS, .sends = mod_sends, .run = add_run};
-const struct backward backward_prelu = {
-  .flags = BACKWARD_ADDS | BACKWARD_ACTIVATES, .keeps = BACKWARD_IN(0) | BACKWARD_IN(1), .sends = prelu_sends,
-  .run = prelu_run};
-const struct backward backward_extremes = {
-  .flags = BACKWARD_ADDS, .flags_of = extremes_flags, .keeps = BACKWARD_INS | BACKWARD_OUT, .prepare = extremes_prepare,
-  .run = extremes_or_rectifier_run};
+const struct backward backward_prelu = {.flags = BACKWARD_ADDS | BACKWARD_ACTIVATES,
+                                        .keeps = BACKWARD_IN(0) | BACKWARD_IN(1),
+                                        .sends = prelu_sends,
+                                        .run = prelu_run};
+const struct backward backward_extremes = {.flags = BACKWARD_ADDS,
+                                           .flags_of = extremes_flags,
+                                           .keeps = BACKWARD_INS | BACKWARD_OUT,
+                                           .prepare = extremes_prepare,
+                                           .run = extremes_or_rectifier_run};
 const struct backward backward_where = {.flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .run = where_run};

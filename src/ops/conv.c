@@ -26,11 +26,11 @@ bool conv_shape(struct node *node, struct arena *arena, struct error *err)
   c->ic = x->shape.dim[1];
   c->oc = w->shape.dim[0];
   if (c->groups < 1 || c->groups > c->ic || c->ic % c->groups || c->oc % c->groups || c->oc < 1)
-    return node_error(node, err, "group %lld does not divide %lld input and %lld output channels",
-                      (long long)c->groups, (long long)c->ic, (long long)c->oc);
+    return node_error(node, err, "group %lld does not divide %lld input and %lld output channels", (long long)c->groups,
+                      (long long)c->ic, (long long)c->oc);
   if (w->shape.dim[1] != c->ic / c->groups)
-    return node_error(node, err, "weights take %lld channels a group, the input has %lld",
-                      (long long)w->shape.dim[1], (long long)(c->ic / c->groups));
+    return node_error(node, err, "weights take %lld channels a group, the input has %lld", (long long)w->shape.dim[1],
+                      (long long)(c->ic / c->groups));
   if (!spatial_read(node, &w->shape.dim[2], &c->space, err))
     return false;
   if (node_has(node, 2)) {
@@ -58,11 +58,29 @@ struct conv_spec conv_spec_of(const struct node *node, int64_t n)
   for (int a = 0; a < 2; a++)
     after[a] = (s->out[a] - 1) * s->stride[a] + (s->kernel[a] - 1) * s->dilation[a] + 1 - s->in[a] - s->before[a];
   struct conv_spec spec = {
-    .n = n * node->in[0]->t.shape.dim[0], .ic = c->ic, .ih = s->in[0], .iw = s->in[1], .oc = c->oc, .oh = s->out[0],
-    .ow = s->out[1], .kh = s->kernel[0], .kw = s->kernel[1], .sh = s->stride[0], .sw = s->stride[1],
-    .dh = s->dilation[0], .dw = s->dilation[1], .pt = s->before[0], .pl = s->before[1], .pb = after[0], .pr = after[1],
-    .src = node->in[0]->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32,
-    .dst = node->out[0]->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32, .groups = c->groups, .bias = node->shift != NULL, .sum = node->residual != NULL, .n_post = node->n_post,
+      .n = n * node->in[0]->t.shape.dim[0],
+      .ic = c->ic,
+      .ih = s->in[0],
+      .iw = s->in[1],
+      .oc = c->oc,
+      .oh = s->out[0],
+      .ow = s->out[1],
+      .kh = s->kernel[0],
+      .kw = s->kernel[1],
+      .sh = s->stride[0],
+      .sw = s->stride[1],
+      .dh = s->dilation[0],
+      .dw = s->dilation[1],
+      .pt = s->before[0],
+      .pl = s->before[1],
+      .pb = after[0],
+      .pr = after[1],
+      .src = node->in[0]->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32,
+      .dst = node->out[0]->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32,
+      .groups = c->groups,
+      .bias = node->shift != NULL,
+      .sum = node->residual != NULL,
+      .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
   return spec;
@@ -111,7 +129,7 @@ static bool backward_run(const struct reverse *r, struct error *err)
 }
 
 static const struct backward conv_backward = {
-  .prepare = backward_prepare, .release = conv_release, .run = backward_run};
+    .prepare = backward_prepare, .release = conv_release, .run = backward_run};
 
 static int64_t conv_macs(const struct node *node)
 {
@@ -129,9 +147,19 @@ static struct window_rule conv_window(const struct node *node)
 }
 
 OP_TABLE(conv) = {
-  {.type = "Conv", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .flags = OP_FUSES | OP_WEIGHTS | OP_BF16, .shape = conv_shape, .prepare = conv_prepare, .release = conv_release,
-   .forward = conv_forward, .macs = conv_macs, .window = conv_window,
-   .backward = &conv_backward},
-  {.type = NULL},
+    {.type = "Conv",
+     .since = 1,
+     .min_in = 2,
+     .max_in = 3,
+     .max_out = 1,
+     .layout = OP_CHANNELS_LAST,
+     .flags = OP_FUSES | OP_WEIGHTS | OP_BF16,
+     .shape = conv_shape,
+     .prepare = conv_prepare,
+     .release = conv_release,
+     .forward = conv_forward,
+     .macs = conv_macs,
+     .window = conv_window,
+     .backward = &conv_backward},
+    {.type = NULL},
 };

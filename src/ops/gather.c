@@ -119,7 +119,7 @@ static bool gather_backward_run(const struct reverse *r, struct error *err)
 }
 
 static const struct backward backward_gather = {
-  .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_backward_run};
+    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_backward_run};
 
 /* ---- GatherElements, ScatterElements: an index for every element, along one axis ---- */
 
@@ -166,8 +166,8 @@ static void gather_elements_part(void *context, int64_t begin, int64_t end)
   tensor_strides(data, stride);
   for (int64_t e = begin; e < end; e++) {
     const int64_t *index = block(call, 1, e / count);
-    int64_t from = elements_place(at, stride, axis, e % count) +
-                   wrapped(index[e % count], data->shape.dim[axis]) * stride[axis];
+    int64_t from =
+        elements_place(at, stride, axis, e % count) + wrapped(index[e % count], data->shape.dim[axis]) * stride[axis];
     memcpy((char *)call->out[0] + (size_t)e * size, (const char *)block(call, 0, e / count) + (size_t)from * size,
            size);
   }
@@ -207,7 +207,7 @@ static bool gather_elements_backward_run(const struct reverse *r, struct error *
 }
 
 static const struct backward backward_gather_elements = {
-  .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_elements_backward_run};
+    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_elements_backward_run};
 
 enum scatter { SCATTER_NONE, SCATTER_ADD, SCATTER_MUL, SCATTER_MAX, SCATTER_MIN };
 
@@ -291,7 +291,8 @@ static bool scatter_elements_forward(const struct call *call, struct error *err)
 
 /* What was replaced gets nothing, what replaced it gets its place's signal; where a place is written twice the last one
  * counts, which is not told apart here. */
-static bool scatter_sends(const struct node *node, enum scatter how, enum rule rule, unsigned *inputs, struct error *err)
+static bool scatter_sends(const struct node *node, enum scatter how, enum rule rule, unsigned *inputs,
+                          struct error *err)
 {
   (void)rule;
   (void)inputs;
@@ -318,7 +319,8 @@ static bool scatter_elements_backward_run(const struct reverse *r, struct error 
   for (int64_t s = 0; s < r->n; s++) {
     const int64_t *index = indices_of(r, s);
     for (int64_t k = 0; k < count; k++) {
-      const int64_t place = s * block_size + elements_place(at, stride, p->axis, k) + wrapped(index[k], dim) * stride[p->axis];
+      const int64_t place =
+          s * block_size + elements_place(at, stride, p->axis, k) + wrapped(index[k], dim) * stride[p->axis];
       if (r->to[2])
         r->to[2][s * count + k] = r->from[0][place];
       if (r->to[0] && p->how == SCATTER_NONE)
@@ -329,14 +331,14 @@ static bool scatter_elements_backward_run(const struct reverse *r, struct error 
 }
 
 static const struct backward backward_scatter_elements = {
-  .keeps = BACKWARD_IN(1), .sends = scatter_elements_sends, .run = scatter_elements_backward_run};
+    .keeps = BACKWARD_IN(1), .sends = scatter_elements_sends, .run = scatter_elements_backward_run};
 
 /* ---- GatherND, ScatterND: rows of indices that address slices ---- */
 
 struct nd {
-  int batch, depth;         /* leading axes shared with the indices; indices per row */
-  int64_t batches, rows;    /* rows of indices in a batch */
-  int64_t slice, step;      /* elements of a slice; of a batch of the data */
+  int batch, depth;      /* leading axes shared with the indices; indices per row */
+  int64_t batches, rows; /* rows of indices in a batch */
+  int64_t slice, step;   /* elements of a slice; of a batch of the data */
   enum scatter how;
 };
 
@@ -422,7 +424,8 @@ static bool gather_nd_backward_run(const struct reverse *r, struct error *err)
   for (int64_t s = 0; s < r->n; s++) {
     const int64_t *index = indices_of(r, s);
     for (int64_t k = 0; k < nd->batches * nd->rows; k++) {
-      float *to = r->to[0] + s * data + k / nd->rows * nd->step + nd_place(nd, &node->in[0]->t.shape, index + k * nd->depth);
+      float *to =
+          r->to[0] + s * data + k / nd->rows * nd->step + nd_place(nd, &node->in[0]->t.shape, index + k * nd->depth);
       for (int64_t j = 0; j < nd->slice; j++)
         to[j] += r->from[0][s * out + k * nd->slice + j];
     }
@@ -431,7 +434,7 @@ static bool gather_nd_backward_run(const struct reverse *r, struct error *err)
 }
 
 static const struct backward backward_gather_nd = {
-  .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_nd_backward_run};
+    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_nd_backward_run};
 
 static bool scatter_nd_shape(struct node *node, struct arena *arena, struct error *err)
 {
@@ -493,7 +496,7 @@ static bool scatter_nd_backward_run(const struct reverse *r, struct error *err)
 }
 
 static const struct backward backward_scatter_nd = {
-  .keeps = BACKWARD_IN(1), .sends = scatter_nd_sends, .run = scatter_nd_backward_run};
+    .keeps = BACKWARD_IN(1), .sends = scatter_nd_sends, .run = scatter_nd_backward_run};
 
 /* ---- OneHot ---- */
 
@@ -514,7 +517,7 @@ static bool one_hot_shape(struct node *node, struct arena *arena, struct error *
   if (!depth->data || tensor_count(depth) != 1)
     return node_error(node, err, "the depth is not one constant number");
   const double given =
-    depth->dtype == DTYPE_F32 ? (double)*(const float *)depth->data : (double)*(const int64_t *)depth->data;
+      depth->dtype == DTYPE_F32 ? (double)*(const float *)depth->data : (double)*(const int64_t *)depth->data;
   if (!(given >= 1 && given <= (double)OUTPUT_MAX_COUNT))
     return node_error(node, err, "depth %g is outside 1..%lld", given, (long long)OUTPUT_MAX_COUNT);
   if (tensor_count(&node->in[2]->t) != 2)
@@ -671,14 +674,14 @@ static bool nonzero_forward(const struct call *call, struct error *err)
   }
 
 OP_TABLE(gather) = {
-  GATHER_OP("Gather", 1, 0, 2, gather, &backward_gather),
-  GATHER_OP("GatherElements", 11, 0, 2, gather_elements, &backward_gather_elements),
-  GATHER_OP("GatherND", 11, 0, 2, gather_nd, &backward_gather_nd),
-  GATHER_OP("Scatter", 9, 10, 3, scatter_elements, &backward_scatter_elements),
-  GATHER_OP("ScatterElements", 11, 0, 3, scatter_elements, &backward_scatter_elements),
-  GATHER_OP("ScatterND", 11, 0, 3, scatter_nd, &backward_scatter_nd),
-  GATHER_OP("OneHot", 9, 0, 3, one_hot, NULL),
-  GATHER_OP("Compress", 9, 0, 2, compress, &backward_compress),
-  GATHER_OP("NonZero", 9, 0, 1, nonzero, NULL),
-  {.type = NULL},
+    GATHER_OP("Gather", 1, 0, 2, gather, &backward_gather),
+    GATHER_OP("GatherElements", 11, 0, 2, gather_elements, &backward_gather_elements),
+    GATHER_OP("GatherND", 11, 0, 2, gather_nd, &backward_gather_nd),
+    GATHER_OP("Scatter", 9, 10, 3, scatter_elements, &backward_scatter_elements),
+    GATHER_OP("ScatterElements", 11, 0, 3, scatter_elements, &backward_scatter_elements),
+    GATHER_OP("ScatterND", 11, 0, 3, scatter_nd, &backward_scatter_nd),
+    GATHER_OP("OneHot", 9, 0, 3, one_hot, NULL),
+    GATHER_OP("Compress", 9, 0, 2, compress, &backward_compress),
+    GATHER_OP("NonZero", 9, 0, 1, nonzero, NULL),
+    {.type = NULL},
 };

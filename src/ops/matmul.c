@@ -86,7 +86,8 @@ enum matmul_way matmul_way(const struct node *node)
   const struct matmul *p = node->params;
   if (p->weights)
     return MATMUL_ONE;
-  return !node->in[0]->t.data && !node->in[1]->t.data && shape_equal(&p->lead_a, &p->lead_b) ? MATMUL_BATCHED : MATMUL_EACH;
+  return !node->in[0]->t.data && !node->in[1]->t.data && shape_equal(&p->lead_a, &p->lead_b) ? MATMUL_BATCHED
+                                                                                             : MATMUL_EACH;
 }
 
 static bool matmul_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
@@ -96,9 +97,15 @@ static bool matmul_prepare(const struct node *node, int64_t n, struct compute *c
   const enum matmul_way way = matmul_way(node);
   const int64_t lead = shape_count(&p->lead);
   struct matmul_spec spec = {
-    .b = way == MATMUL_BATCHED ? n * lead : 1, .m = way == MATMUL_ONE ? n * lead * p->m : p->m, .k = p->k, .n = p->n,
-    .bias = node->shift != NULL, .sum = node->residual != NULL, .src = number_of(node->in[0]),
-    .dst = number_of(node->out[0]), .n_post = node->n_post,
+      .b = way == MATMUL_BATCHED ? n * lead : 1,
+      .m = way == MATMUL_ONE ? n * lead * p->m : p->m,
+      .k = p->k,
+      .n = p->n,
+      .bias = node->shift != NULL,
+      .sum = node->residual != NULL,
+      .src = number_of(node->in[0]),
+      .dst = number_of(node->out[0]),
+      .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
   struct kernel *k = kernel_matmul(compute, &spec, way == MATMUL_ONE ? node->weights : NULL, err);
@@ -133,8 +140,10 @@ static bool matmul_forward(const struct call *call, struct error *err)
   float *c = call->out[0];
   for (int64_t s = 0; s < call->n; s++)
     for (int64_t i = 0; i < lead; i++) {
-      const float *left = a + (call->in_batched[0] ? s * a_block : 0) + matmul_operand(&p->lead_a, &p->lead, i) * p->m * p->k;
-      const float *right = b + (call->in_batched[1] ? s * b_block : 0) + matmul_operand(&p->lead_b, &p->lead, i) * p->k * p->n;
+      const float *left =
+          a + (call->in_batched[0] ? s * a_block : 0) + matmul_operand(&p->lead_a, &p->lead, i) * p->m * p->k;
+      const float *right =
+          b + (call->in_batched[1] ? s * b_block : 0) + matmul_operand(&p->lead_b, &p->lead, i) * p->k * p->n;
       if (!kernel_run(call->state, left, right, node->shift, c + (s * lead + i) * p->m * p->n, call->scratch, err))
         return false;
     }
@@ -228,9 +237,17 @@ static bool gemm_prepare(const struct node *node, int64_t n, struct compute *com
 {
   const struct gemm *g = node->params;
   struct matmul_spec spec = {
-    .b = 1, .m = gemm_flat(g) ? n * g->m : g->m, .k = g->k, .n = g->n, .src_transposed = g->trans_a,
-    .weights_transposed = g->trans_b, .bias = node->shift != NULL, .sum = node->residual != NULL,
-    .src = number_of(node->in[0]), .dst = number_of(node->out[0]), .n_post = node->n_post,
+      .b = 1,
+      .m = gemm_flat(g) ? n * g->m : g->m,
+      .k = g->k,
+      .n = g->n,
+      .src_transposed = g->trans_a,
+      .weights_transposed = g->trans_b,
+      .bias = node->shift != NULL,
+      .sum = node->residual != NULL,
+      .src = number_of(node->in[0]),
+      .dst = number_of(node->out[0]),
+      .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
   struct kernel *k = kernel_matmul(compute, &spec, gemm_flat(g) ? node->weights : NULL, err);
@@ -268,9 +285,8 @@ static bool gemm_forward(const struct call *call, struct error *err)
   const float *a = call->in[0], *b = call->in[1];
   for (int64_t s = 0; s < call->n; s++) {
     float *y = (float *)call->out[0] + s * g->m * g->n;
-    if (!gemm_flat(g) &&
-        !kernel_run(call->state, a + (call->in_batched[0] ? s * g->m * g->k : 0),
-                    b + (call->in_batched[1] ? s * g->k * g->n : 0), NULL, y, call->scratch, err))
+    if (!gemm_flat(g) && !kernel_run(call->state, a + (call->in_batched[0] ? s * g->m * g->k : 0),
+                                     b + (call->in_batched[1] ? s * g->k * g->n : 0), NULL, y, call->scratch, err))
       return false;
     if (!gemm_flat(g) || (node_has(node, 2) && !g->plain_c)) {
       const float *c = node_has(node, 2) ? call->in[2] : NULL;
@@ -296,11 +312,33 @@ bool matmul_fuses(const struct node *node)
 }
 
 OP_TABLE(matmul) = {
-  {.type = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .max_out = 1, .layout = OP_PLAIN,
-   .flags = OP_FUSES | OP_WEIGHTS | OP_BF16, .shape = matmul_shape, .prepare = matmul_prepare, .release = matmul_release,
-   .forward = matmul_forward, .macs = matmul_macs, .fuses = matmul_fuses, .backward = &backward_matmul},
-  {.type = "Gemm", .since = 1, .min_in = 2, .max_in = 3, .max_out = 1, .layout = OP_PLAIN,
-   .flags = OP_FUSES | OP_WEIGHTS | OP_BF16, .shape = gemm_shape, .prepare = gemm_prepare, .release = matmul_release,
-   .forward = gemm_forward, .macs = gemm_macs, .fuses = matmul_fuses, .backward = &backward_gemm},
-  {.type = NULL},
+    {.type = "MatMul",
+     .since = 1,
+     .min_in = 2,
+     .max_in = 2,
+     .max_out = 1,
+     .layout = OP_PLAIN,
+     .flags = OP_FUSES | OP_WEIGHTS | OP_BF16,
+     .shape = matmul_shape,
+     .prepare = matmul_prepare,
+     .release = matmul_release,
+     .forward = matmul_forward,
+     .macs = matmul_macs,
+     .fuses = matmul_fuses,
+     .backward = &backward_matmul},
+    {.type = "Gemm",
+     .since = 1,
+     .min_in = 2,
+     .max_in = 3,
+     .max_out = 1,
+     .layout = OP_PLAIN,
+     .flags = OP_FUSES | OP_WEIGHTS | OP_BF16,
+     .shape = gemm_shape,
+     .prepare = gemm_prepare,
+     .release = matmul_release,
+     .forward = gemm_forward,
+     .macs = gemm_macs,
+     .fuses = matmul_fuses,
+     .backward = &backward_gemm},
+    {.type = NULL},
 };

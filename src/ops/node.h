@@ -21,35 +21,35 @@ struct attr {
   enum attr_type type;
   int64_t i;
   float f;
-  const char *s;          /* NUL-terminated copy */
+  const char *s; /* NUL-terminated copy */
   struct tensor tensor;
   const int64_t *ints;
   const float *floats;
   const char *const *strings;
-  size_t count;           /* of ints, floats or strings */
+  size_t count; /* of ints, floats or strings */
 };
 
 struct value {
-  const char *name;       /* never NULL; may be empty */
-  int id;                 /* index in graph->values */
-  struct tensor t;        /* data != NULL: a constant. F32 data of a big initialiser may be unaligned until built */
-  struct node *producer;  /* NULL: graph input or constant */
-  int uses;               /* node inputs that read it, plus 1 if it is a graph output; kept by graph_count_uses */
+  const char *name;      /* never NULL; may be empty */
+  int id;                /* index in graph->values */
+  struct tensor t;       /* data != NULL: a constant. F32 data of a big initialiser may be unaligned until built */
+  struct node *producer; /* NULL: graph input or constant */
+  int uses;              /* node inputs that read it, plus 1 if it is a graph output; kept by graph_count_uses */
 };
 
 struct node {
-  const struct op *op;    /* resolved by graph_build */
-  const char *name;       /* "" where the file gives none; layer names shown to users are the output's */
-  const char *type;       /* ONNX operator, e.g. "Conv" */
-  const char *domain;     /* "" for ai.onnx */
-  int opset;              /* version of that domain in the file */
-  struct value **in;      /* n_in entries, NULL where an optional input is absent */
+  const struct op *op; /* resolved by graph_build */
+  const char *name;    /* "" where the file gives none; layer names shown to users are the output's */
+  const char *type;    /* ONNX operator, e.g. "Conv" */
+  const char *domain;  /* "" for ai.onnx */
+  int opset;           /* version of that domain in the file */
+  struct value **in;   /* n_in entries, NULL where an optional input is absent */
   int n_in;
-  struct value **out;     /* n_out entries, NULL where an optional output is absent */
+  struct value **out; /* n_out entries, NULL where an optional output is absent */
   int n_out;
   const struct attr *attrs;
   int n_attrs;
-  void *params;           /* what the operator's shape() read from attributes and constant inputs; arena memory */
+  void *params; /* what the operator's shape() read from attributes and constant inputs; arena memory */
 
   /* What fusion has folded into this node, applied in this order: out = post(op(in) * scale + shift + residual).
    * A convolution's bias is its shift from the start. */
@@ -57,7 +57,7 @@ struct node {
   struct value *residual;     /* same shape and layout as out[0], or NULL */
   struct post post[MAX_POST];
   int n_post;
-  struct weights *weights;    /* the packed forms of in[1] of an operator with OP_WEIGHTS; owned by the graph */
+  struct weights *weights; /* the packed forms of in[1] of an operator with OP_WEIGHTS; owned by the graph */
 };
 
 /* Look up an attribute; NULL when absent. */
@@ -70,7 +70,8 @@ bool node_string(const struct node *node, const char *name, const char *fallback
 bool node_ints(const struct node *node, const char *name, int64_t *out, int max, int *count, struct error *err);
 
 /* Error about a node: "Conv 'layer1/conv' (opset 13): …". Returns false. */
-bool node_error(const struct node *node, struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool node_error(const struct node *node, struct error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* True when input i is present. */
 static inline bool node_has(const struct node *node, int i)

@@ -157,8 +157,9 @@ static void lrn_part(void *context, int64_t begin, int64_t end)
       double around = 0;
       for (int64_t j = first; j <= last && r->rule == RULE_GRADIENT; j++)
         around += (double)others[at + j * l->step];
-      put(r, at + c * l->step, (double)g[c * l->step] * (double)own[at + c * l->step] -
-                                 2 * l->alpha * l->beta * (double)x[c * l->step] * around);
+      put(r, at + c * l->step,
+          (double)g[c * l->step] * (double)own[at + c * l->step] -
+              2 * l->alpha * l->beta * (double)x[c * l->step] * around);
     }
   }
 }
@@ -169,7 +170,8 @@ static bool lrn_run(const struct reverse *r, struct error *err)
   const struct tensor *in = &r->node->in[0]->t;
   (void)err;
   if (tensor_count(in) > 0)
-    threads_for(r->n * in->shape.dim[0] * l->pixels, 1 + LOOP_GRAIN_COSTLY / l->channels, lrn_part, (void *)(uintptr_t)r);
+    threads_for(r->n * in->shape.dim[0] * l->pixels, 1 + LOOP_GRAIN_COSTLY / l->channels, lrn_part,
+                (void *)(uintptr_t)r);
   return true;
 }
 
@@ -226,5 +228,5 @@ const struct backward backward_batch_norm = {.flags = BACKWARD_ADDS | BACKWARD_I
 const struct backward backward_layer_norm = {.flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .run = layer_norm_run};
 const struct backward backward_group_norm = {.flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .run = group_norm_run};
 const struct backward backward_lrn = {
-  .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .prepare = lrn_prepare, .run = lrn_run};
+    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .prepare = lrn_prepare, .run = lrn_run};
 const struct backward backward_span = {.flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(0), .run = span_run};

@@ -12,24 +12,24 @@
 #include <stdint.h>
 
 /* One execution of a node on n samples. Pointers (64-byte aligned, constants 16-byte) never overlap, except that out[0]
- * of an OP_INPLACE operator may be in[0]. Absent optional inputs and outputs are NULL. Constant inputs are passed like the
- * others, but hold one block for all samples: in_batched tells. */
+ * of an OP_INPLACE operator may be in[0]. Absent optional inputs and outputs are NULL. Constant inputs are passed like
+ * the others, but hold one block for all samples: in_batched tells. */
 struct call {
   const struct node *node;
-  int64_t n;                /* samples, >= 1 */
+  int64_t n; /* samples, >= 1 */
   const void *const *in;
-  const bool *in_batched;   /* in[i] holds n blocks (false: one, shared) */
-  void *const *out;         /* n blocks each; when all inputs are constants n is 1 */
-  const void *residual;     /* node->residual, n blocks, or NULL; may be out[0] itself */
-  void *state;              /* from prepare, or NULL */
-  void *scratch;            /* 64-byte aligned, as many bytes as prepare asked for */
+  const bool *in_batched; /* in[i] holds n blocks (false: one, shared) */
+  void *const *out;       /* n blocks each; when all inputs are constants n is 1 */
+  const void *residual;   /* node->residual, n blocks, or NULL; may be out[0] itself */
+  void *state;            /* from prepare, or NULL */
+  void *scratch;          /* 64-byte aligned, as many bytes as prepare asked for */
   struct compute *compute;
 };
 
 /* What prepare fills in for one node at one batch size. */
 struct prepared {
-  void *state;              /* released by op->release */
-  size_t scratch;           /* bytes */
+  void *state;    /* released by op->release */
+  size_t scratch; /* bytes */
 };
 
 /* How a signal passes a rectifier on its way back: the derivative; the derivative, and only where the signal is
@@ -44,7 +44,7 @@ struct reverse {
   const struct node *node;
   int64_t n;
   enum rule rule;
-  const void *const *in;    /* as forward left them; NULL where the operator does not keep them. Constants always */
+  const void *const *in; /* as forward left them; NULL where the operator does not keep them. Constants always */
   const bool *in_batched;
   const void *const *out;   /* likewise */
   const float *const *from; /* signal of out[i]; NULL: none */
@@ -72,7 +72,7 @@ enum backward_flags {
 struct backward {
   unsigned flags;
   unsigned (*flags_of)(const struct node *node, enum rule rule); /* further flags, where they depend on the node */
-  unsigned keeps; /* values it reads: BACKWARD_IN(i), BACKWARD_OUT */
+  unsigned keeps;                                                /* values it reads: BACKWARD_IN(i), BACKWARD_OUT */
   /* Where it depends on the node: what it keeps, when the signals of the inputs in `wanted` are wanted. */
   unsigned (*keeps_of)(const struct node *node, enum rule rule, unsigned wanted);
   /* Inputs that receive a signal under this rule; NULL: all real ones that vary. An error where the rule is not
@@ -90,11 +90,11 @@ enum op_layout {
 };
 
 enum op_flags {
-  OP_VIEW = 1,      /* out[0] is in[0]'s bytes under another description: no work, shared storage */
-  OP_INPLACE = 2,   /* out[0] may share in[0]'s storage when shapes, dtypes and layouts agree */
-  OP_FUSES = 4,     /* honours node->scale, shift, residual and post */
-  OP_WEIGHTS = 8,   /* in[1] constant is packed by prepare, and may be unaligned */
-  OP_BF16 = 32,     /* runs on bfloat16 inputs and outputs, by the dtype of its values (matmul: constant weights) */
+  OP_VIEW = 1,       /* out[0] is in[0]'s bytes under another description: no work, shared storage */
+  OP_INPLACE = 2,    /* out[0] may share in[0]'s storage when shapes, dtypes and layouts agree */
+  OP_FUSES = 4,      /* honours node->scale, shift, residual and post */
+  OP_WEIGHTS = 8,    /* in[1] constant is packed by prepare, and may be unaligned */
+  OP_BF16 = 32,      /* runs on bfloat16 inputs and outputs, by the dtype of its values (matmul: constant weights) */
   OP_POINTWISE = 16, /* output element i depends on element i of the (broadcast) inputs alone */
 };
 
@@ -111,9 +111,9 @@ struct window_rule {
 };
 
 struct op {
-  const char *type;       /* ONNX name */
-  int since, until;       /* opset range, inclusive; until 0: no end */
-  int min_in, max_in;     /* max_in -1: any number; the first min_in inputs and out[0] are present (graph_build checks) */
+  const char *type;   /* ONNX name */
+  int since, until;   /* opset range, inclusive; until 0: no end */
+  int min_in, max_in; /* max_in -1: any number; the first min_in inputs and out[0] are present (graph_build checks) */
   int max_out;
   enum op_layout layout;
   unsigned flags;
@@ -133,7 +133,7 @@ struct op {
   /* How changes spread through a node whose varying inputs and output are channels-last images; NULL: OP_POINTWISE
    * operators WINDOW_POINT, the others WINDOW_SPREADS. */
   struct window_rule (*window)(const struct node *node);
-  const char *domain;     /* NULL: ai.onnx; "penumbra": made by the graph, in no file */
+  const char *domain;              /* NULL: ai.onnx; "penumbra": made by the graph, in no file */
   const struct backward *backward; /* NULL: no derivative */
 };
 

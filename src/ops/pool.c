@@ -229,8 +229,8 @@ struct reverse_job {
 };
 
 /* The first cell of the window that holds the maximum takes the signal; `taken` tells whether one did before. */
-SIMD_CLONES static void give_to_max(int64_t n, const float *restrict x, const float *restrict y, const float *restrict g,
-                                    int32_t *restrict taken, float *restrict to)
+SIMD_CLONES static void give_to_max(int64_t n, const float *restrict x, const float *restrict y,
+                                    const float *restrict g, int32_t *restrict taken, float *restrict to)
 {
   for (int64_t i = 0; i < n; i++) {
     const int32_t hit = (x[i] == y[i]) & ~taken[i];
@@ -250,7 +250,11 @@ static void give_power(int64_t n, int64_t p, const float *x, const float *y, con
 {
   for (int64_t i = 0; i < n; i++)
     if (y[i] > 0)
-      to[i] += g[i] * copysignf(p == 1 ? 1 : p == 2 ? fabsf(x[i]) / y[i] : powf(fabsf(x[i]) / y[i], (float)(p - 1)), x[i]) *
+      to[i] += g[i] *
+               copysignf(p == 1   ? 1
+                         : p == 2 ? fabsf(x[i]) / y[i]
+                                  : powf(fabsf(x[i]) / y[i], (float)(p - 1)),
+                         x[i]) *
                (x[i] != 0);
 }
 
@@ -306,18 +310,53 @@ static bool pool_backward_run(const struct reverse *r, struct error *err)
 static const struct backward pool_backward = {.flags = BACKWARD_ADDS, .keeps_of = pool_keeps, .run = pool_backward_run};
 
 OP_TABLE(pool) = {
-  {.type = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 2, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule,
-   .backward = &pool_backward},
-  {.type = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule,
-   .backward = &pool_backward},
-  {.type = "LpPool", .since = 2, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = pool_shape, .forward = pool_forward, .window = pool_window_rule,
-   .backward = &pool_backward},
-  {.type = "GlobalAveragePool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = global_shape, .forward = global_forward, .backward = &pool_backward},
-  {.type = "GlobalMaxPool", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .layout = OP_CHANNELS_LAST,
-   .shape = global_shape, .forward = global_forward, .backward = &pool_backward},
-  {.type = NULL},
+    {.type = "MaxPool",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 2,
+     .layout = OP_CHANNELS_LAST,
+     .shape = pool_shape,
+     .forward = pool_forward,
+     .window = pool_window_rule,
+     .backward = &pool_backward},
+    {.type = "AveragePool",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .layout = OP_CHANNELS_LAST,
+     .shape = pool_shape,
+     .forward = pool_forward,
+     .window = pool_window_rule,
+     .backward = &pool_backward},
+    {.type = "LpPool",
+     .since = 2,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .layout = OP_CHANNELS_LAST,
+     .shape = pool_shape,
+     .forward = pool_forward,
+     .window = pool_window_rule,
+     .backward = &pool_backward},
+    {.type = "GlobalAveragePool",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .layout = OP_CHANNELS_LAST,
+     .shape = global_shape,
+     .forward = global_forward,
+     .backward = &pool_backward},
+    {.type = "GlobalMaxPool",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .layout = OP_CHANNELS_LAST,
+     .shape = global_shape,
+     .forward = global_forward,
+     .backward = &pool_backward},
+    {.type = NULL},
 };

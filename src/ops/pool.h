@@ -16,9 +16,9 @@ struct pool {
   struct spatial space;
 };
 
-/* Maximum or average over windows of one [ih, iw, c] map for output rows [oy0, oy1) and columns [ox0, ox1); dst is dense
- * [oy1-oy0, ox1-ox0, c]. `src` holds the input rectangle whose first pixel is (y0, x0) and whose rows are `width` px
- * long; the map itself extends over space.in. */
+/* Maximum or average over windows of one [ih, iw, c] map for output rows [oy0, oy1) and columns [ox0, ox1); dst is
+ * dense [oy1-oy0, ox1-ox0, c]. `src` holds the input rectangle whose first pixel is (y0, x0) and whose rows are `width`
+ * px long; the map itself extends over space.in. */
 void pool_window(const struct pool *pool, int64_t c, const float *src, int64_t y0, int64_t x0, int64_t width,
                  int64_t oy0, int64_t oy1, int64_t ox0, int64_t ox1, float *dst);
 

@@ -116,7 +116,7 @@ static void integers_to_f32(int64_t n, const int64_t *x, float *y)
 struct quantize_rows {
   const struct call *call;
   const struct quantize *q;
-  bool forth; /* quantise; else the way back */
+  bool forth;            /* quantise; else the way back */
   int64_t piece, pieces; /* a channel's row is cut into pieces, so that one scale for all runs on all threads */
 };
 
@@ -231,8 +231,8 @@ static bool dynamic_forward(const struct call *call, struct error *err)
   return true;
 }
 
-/* ---- backward: straight through the staircase inside the range (Bengio, Leonard, Courville, "Estimating or propagating
- * gradients through stochastic neurons", 2013) ---- */
+/* ---- backward: straight through the staircase inside the range (Bengio, Leonard, Courville, "Estimating or
+ * propagating gradients through stochastic neurons", 2013) ---- */
 
 static bool quantize_sends(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
 {
@@ -308,19 +308,43 @@ static bool dynamic_backward_run(const struct reverse *r, struct error *err)
   return true;
 }
 
-static const struct backward quantize_backward = {
-  .flags = BACKWARD_ADDS | BACKWARD_STRAIGHT, .keeps = BACKWARD_INS, .sends = quantize_sends, .run = quantize_backward_run};
-static const struct backward dequantize_backward = {
-  .flags = BACKWARD_ADDS, .keeps = BACKWARD_INS & ~BACKWARD_IN(0), .sends = quantize_sends, .run = dequantize_backward_run};
+static const struct backward quantize_backward = {.flags = BACKWARD_ADDS | BACKWARD_STRAIGHT,
+                                                  .keeps = BACKWARD_INS,
+                                                  .sends = quantize_sends,
+                                                  .run = quantize_backward_run};
+static const struct backward dequantize_backward = {.flags = BACKWARD_ADDS,
+                                                    .keeps = BACKWARD_INS & ~BACKWARD_IN(0),
+                                                    .sends = quantize_sends,
+                                                    .run = dequantize_backward_run};
 static const struct backward dynamic_backward = {
-  .flags = BACKWARD_ADDS | BACKWARD_STRAIGHT, .keeps = BACKWARD_IN(0), .run = dynamic_backward_run};
+    .flags = BACKWARD_ADDS | BACKWARD_STRAIGHT, .keeps = BACKWARD_IN(0), .run = dynamic_backward_run};
 
 OP_TABLE(quantize) = {
-  {.type = "QuantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .max_out = 1, .flags = OP_INPLACE,
-   .shape = quantize_shape, .forward = quantize_forward, .backward = &quantize_backward},
-  {.type = "DequantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .max_out = 1, .flags = OP_INPLACE,
-   .shape = dequantize_shape, .forward = dequantize_forward, .backward = &dequantize_backward},
-  {.type = "DynamicQuantizeLinear", .since = 11, .min_in = 1, .max_in = 1, .max_out = 3, .shape = dynamic_shape,
-   .forward = dynamic_forward, .backward = &dynamic_backward},
-  {.type = NULL},
+    {.type = "QuantizeLinear",
+     .since = 10,
+     .min_in = 2,
+     .max_in = 3,
+     .max_out = 1,
+     .flags = OP_INPLACE,
+     .shape = quantize_shape,
+     .forward = quantize_forward,
+     .backward = &quantize_backward},
+    {.type = "DequantizeLinear",
+     .since = 10,
+     .min_in = 2,
+     .max_in = 3,
+     .max_out = 1,
+     .flags = OP_INPLACE,
+     .shape = dequantize_shape,
+     .forward = dequantize_forward,
+     .backward = &dequantize_backward},
+    {.type = "DynamicQuantizeLinear",
+     .since = 11,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 3,
+     .shape = dynamic_shape,
+     .forward = dynamic_forward,
+     .backward = &dynamic_backward},
+    {.type = NULL},
 };

@@ -529,7 +529,7 @@ static bool resize_backward_run(const struct reverse *reverse, struct error *err
 }
 
 static const struct backward resize_backward = {
-  .flags = BACKWARD_ADDS, .prepare = resize_backward_prepare, .run = resize_backward_run};
+    .flags = BACKWARD_ADDS, .prepare = resize_backward_prepare, .run = resize_backward_run};
 
 /* ---- DepthToSpace, SpaceToDepth ---- */
 
@@ -598,15 +598,15 @@ static void block_copy(const struct call *call, const struct tensor *fine, const
   enum { IMAGE, CHANNEL, Y, BLOCK_Y, X, BLOCK_X, DIMS };
   const int64_t dim[DIMS] = {fine->shape.dim[0], channels, coarse->shape.dim[2], size, coarse->shape.dim[3], size};
   const int64_t step[2][DIMS] = {
-    {f[0], f[1], size * f[2], f[2], size * f[3], f[3]},
-    {c[0], channel, c[2], row, c[3], column},
+      {f[0], f[1], size * f[2], f[2], size * f[3], f[3]},
+      {c[0], channel, c[2], row, c[3], column},
   };
   static const int orders[4][DIMS] = {
-    /* the result is coarse, plain; coarse, channels-last; fine, plain; fine, channels-last */
-    {IMAGE, BLOCK_Y, BLOCK_X, CHANNEL, Y, X},
-    {IMAGE, Y, X, BLOCK_Y, BLOCK_X, CHANNEL},
-    {IMAGE, CHANNEL, Y, BLOCK_Y, X, BLOCK_X},
-    {IMAGE, Y, BLOCK_Y, X, BLOCK_X, CHANNEL},
+      /* the result is coarse, plain; coarse, channels-last; fine, plain; fine, channels-last */
+      {IMAGE, BLOCK_Y, BLOCK_X, CHANNEL, Y, X},
+      {IMAGE, Y, X, BLOCK_Y, BLOCK_X, CHANNEL},
+      {IMAGE, CHANNEL, Y, BLOCK_Y, X, BLOCK_X},
+      {IMAGE, Y, BLOCK_Y, X, BLOCK_X, CHANNEL},
   };
   const struct tensor *out = to_fine ? fine : coarse;
   const int *order = orders[2 * to_fine + (out->layout == LAYOUT_CHANNELS_LAST)];
@@ -622,7 +622,8 @@ static void block_copy(const struct call *call, const struct tensor *fine, const
 static bool depth_to_space_forward(const struct call *call, struct error *err)
 {
   (void)err;
-  block_copy(call, &call->node->out[0]->t, &call->node->in[0]->t, true, !((const struct block *)call->node->params)->depth_first);
+  block_copy(call, &call->node->out[0]->t, &call->node->in[0]->t, true,
+             !((const struct block *)call->node->params)->depth_first);
   return true;
 }
 
@@ -639,7 +640,7 @@ static bool block_backward_run(const struct reverse *r, struct error *err)
   const struct node *node = r->node;
   const struct tensor *in = &node->in[0]->t, *out = &node->out[0]->t;
   const struct call call = {
-    .node = node, .n = r->n, .in = (const void *const[]){r->from[0]}, .out = (void *const[]){r->to[0]}};
+      .node = node, .n = r->n, .in = (const void *const[]){r->from[0]}, .out = (void *const[]){r->to[0]}};
   const bool was_to_fine = node->op->forward == depth_to_space_forward;
   (void)err;
   if (was_to_fine)
@@ -654,16 +655,27 @@ static const struct backward block_backward = {.run = block_backward_run};
 #define RESIZE_OP(name, first, last, inputs)                                                                           \
   {                                                                                                                    \
     .type = name, .since = first, .until = last, .min_in = 1, .max_in = inputs, .max_out = 1, .shape = resize_shape,   \
-    .prepare = resize_prepare, .forward = resize_forward, .is_view = resize_is_view,                                   \
-    .backward = &resize_backward,                                                                                      \
+    .prepare = resize_prepare, .forward = resize_forward, .is_view = resize_is_view, .backward = &resize_backward,     \
   }
 
 OP_TABLE(resize) = {
-  RESIZE_OP("Resize", 10, 0, 4),
-  RESIZE_OP("Upsample", 7, 0, 2),
-  {.type = "DepthToSpace", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = depth_to_space_shape,
-   .forward = depth_to_space_forward, .backward = &block_backward},
-  {.type = "SpaceToDepth", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1, .shape = space_to_depth_shape,
-   .forward = space_to_depth_forward, .backward = &block_backward},
-  {.type = NULL},
+    RESIZE_OP("Resize", 10, 0, 4),
+    RESIZE_OP("Upsample", 7, 0, 2),
+    {.type = "DepthToSpace",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .shape = depth_to_space_shape,
+     .forward = depth_to_space_forward,
+     .backward = &block_backward},
+    {.type = "SpaceToDepth",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .shape = space_to_depth_shape,
+     .forward = space_to_depth_forward,
+     .backward = &block_backward},
+    {.type = NULL},
 };

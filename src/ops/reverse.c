@@ -40,8 +40,8 @@ void reverse_move(const struct loop *loop, bool add, float *to, const float *fro
     loop_copy(loop, sizeof *to, to, from);
 }
 
-void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, const struct tensor *to_tensor, float *to,
-                 const struct tensor *from_tensor, const float *from)
+void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, const struct tensor *to_tensor,
+                 float *to, const struct tensor *from_tensor, const float *from)
 {
   int order[TENSOR_MAX_RANK];
   struct loop loop;
@@ -93,7 +93,7 @@ struct sum {
   const void *context;
   float *to;
   bool add;
-  bool across;              /* neighbours in memory are summed, not kept */
+  bool across; /* neighbours in memory are summed, not kept */
   int64_t chunks, terms;
 };
 
@@ -108,8 +108,8 @@ static void offsets(const struct loop *loop, int rank, int64_t i, int64_t *offse
   }
 }
 
-static void terms_at(const struct sum *s, const int64_t *offset, const int64_t stride[][LOOP_MAX_RANK], int d, int64_t n,
-                     float *t)
+static void terms_at(const struct sum *s, const int64_t *offset, const int64_t stride[][LOOP_MAX_RANK], int d,
+                     int64_t n, float *t)
 {
   const void *p[REVERSE_SOURCES];
   int64_t step[REVERSE_SOURCES];
@@ -234,5 +234,6 @@ bool reverse_gradient_only(const struct node *node, enum rule rule, unsigned *in
 {
   (void)inputs;
   return rule == RULE_GRADIENT ||
-         node_error(node, err, "the rules of deconvnet and guided-backprop are not defined for it (deconv-unsupported)");
+         node_error(node, err,
+                    "the rules of deconvnet and guided-backprop are not defined for it (deconv-unsupported)");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the ways back of several families share: moving signals along strided nests, and sums over what was broadcast. */
+/* What the ways back of several families share: moving signals along strided nests, and sums over what was broadcast.
+ */
 #ifndef PENUMBRA_OPS_REVERSE_H
 #define PENUMBRA_OPS_REVERSE_H
 
@@ -14,8 +15,8 @@ void reverse_move(const struct loop *loop, bool add, float *to, const float *fro
 /* `count` elements: to = from, or to += from. */
 void reverse_pass(bool add, float *to, const float *from, int64_t count);
 /* The same for a box: `to` and `from` of the box are strides of the two tensors' signals. */
-void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, const struct tensor *to_tensor, float *to,
-                 const struct tensor *from_tensor, const float *from);
+void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, const struct tensor *to_tensor,
+                 float *to, const struct tensor *from_tensor, const float *from);
 /* Nothing reaches input i, or nothing yet: zeros, unless its signal is to be added to. */
 void reverse_nothing(const struct reverse *r, int i);
 

@@ -136,12 +136,13 @@ static bool softmax_backward_run(const struct reverse *r, struct error *err)
   const struct softmax *s = r->node->params;
   (void)err;
   if (tensor_count(&r->node->out[0]->t) > 0)
-    threads_for(r->n * s->outer * s->inner, 1 + LOOP_GRAIN_COSTLY / s->dim, softmax_backward_part, (void *)(uintptr_t)r);
+    threads_for(r->n * s->outer * s->inner, 1 + LOOP_GRAIN_COSTLY / s->dim, softmax_backward_part,
+                (void *)(uintptr_t)r);
   return true;
 }
 
 static const struct backward softmax_backward = {
-  .flags = BACKWARD_INPLACE, .keeps = BACKWARD_OUT, .sends = reverse_gradient_only, .run = softmax_backward_run};
+    .flags = BACKWARD_INPLACE, .keeps = BACKWARD_OUT, .sends = reverse_gradient_only, .run = softmax_backward_run};
 
 #define SOFTMAX_OP(name, first, last, want, ...)                                                                       \
   {                                                                                                                    \
@@ -150,15 +151,15 @@ static const struct backward softmax_backward = {
   }
 
 OP_TABLE(softmax) = {
-  SOFTMAX_OP("Softmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
-             .forward = softmax_forward, .backward = &softmax_backward),
-  SOFTMAX_OP("Softmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
-             .forward = softmax_forward, .backward = &softmax_backward),
-  SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .forward = log_softmax_forward,
-             .backward = &softmax_backward),
-  SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .forward = log_softmax_forward,
-             .backward = &softmax_backward),
-  SOFTMAX_OP("Hardmax", 1, 12, OP_PLAIN, .forward = hardmax_forward),
-  SOFTMAX_OP("Hardmax", 13, 0, OP_ANY, .forward = hardmax_forward),
-  {.type = NULL},
+    SOFTMAX_OP("Softmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
+               .forward = softmax_forward, .backward = &softmax_backward),
+    SOFTMAX_OP("Softmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .prepare = softmax_prepare, .release = softmax_release,
+               .forward = softmax_forward, .backward = &softmax_backward),
+    SOFTMAX_OP("LogSoftmax", 1, 12, OP_PLAIN, .flags = OP_INPLACE, .forward = log_softmax_forward,
+               .backward = &softmax_backward),
+    SOFTMAX_OP("LogSoftmax", 13, 0, OP_ANY, .flags = OP_INPLACE, .forward = log_softmax_forward,
+               .backward = &softmax_backward),
+    SOFTMAX_OP("Hardmax", 1, 12, OP_PLAIN, .forward = hardmax_forward),
+    SOFTMAX_OP("Hardmax", 13, 0, OP_ANY, .forward = hardmax_forward),
+    {.type = NULL},
 };

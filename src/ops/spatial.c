@@ -16,7 +16,8 @@ static bool read_pair(const struct node *node, const char *name, int64_t fallbac
     return node_error(node, err, "%s has %d values, 2 are wanted", name, count);
   for (int i = 0; i < 2; i++)
     if (out[i] < least || out[i] > MAX_EXTENT)
-      return node_error(node, err, "%s %lld is outside %lld..%d", name, (long long)out[i], (long long)least, MAX_EXTENT);
+      return node_error(node, err, "%s %lld is outside %lld..%d", name, (long long)out[i], (long long)least,
+                        MAX_EXTENT);
   return true;
 }
 

@@ -52,7 +52,8 @@ static inline float sigmoid_of(float x)
 static inline float mish_derivative(float x)
 {
   const float e = exp_bounded(-fabsf(x));
-  const float t = x >= 0.0f ? (1.0f + 2.0f * e) / (1.0f + 2.0f * e + 2.0f * e * e) : (e * e + 2.0f * e) / (e * e + 2.0f * e + 2.0f);
+  const float t =
+      x >= 0.0f ? (1.0f + 2.0f * e) / (1.0f + 2.0f * e + 2.0f * e * e) : (e * e + 2.0f * e) / (e * e + 2.0f * e + 2.0f);
   return t + x * (1.0f - t * t) * (x >= 0.0f ? 1.0f : e) / (1.0f + e);
 }
 
@@ -91,7 +92,7 @@ static void gelu_row(const struct function *f, int64_t n, const float *at, const
   (f->post.kind == UNARY_GELU_TANH ? gelu_tanh_row : gelu_erf_row)(f, n, at, g, to, add);
 }
 
-ROW(shrink, x < -a || x > a ? 1.0f : 0.0f)
+ROW(shrink, x<-a || x> a ? 1.0f : 0.0f)
 ROW(log, 1.0f / x)
 ROW(abs, x > 0.0f ? 1.0f : (x < 0.0f ? -1.0f : 0.0f))
 
@@ -161,8 +162,8 @@ static void part_run(void *context, int64_t begin, int64_t end)
   if (p->rule == RULE_GRADIENT || !rectifies)
     p->derivative->row(p->f, end - begin, at, p->g + begin, p->to + begin, p->add);
   else
-    rectify_row(p->rule == RULE_GUIDED, end - begin, at, result_at_zero(p), p->derivative->row == clip_row ? p->f->b : INFINITY,
-                p->g + begin, p->to + begin, p->add);
+    rectify_row(p->rule == RULE_GUIDED, end - begin, at, result_at_zero(p),
+                p->derivative->row == clip_row ? p->f->b : INFINITY, p->g + begin, p->to + begin, p->add);
 }
 
 static bool unary_run(const struct reverse *r, struct error *err)
@@ -196,7 +197,8 @@ static bool clip_sends(const struct node *node, enum rule rule, unsigned *inputs
 
 void unary_post_backward(struct post post, enum rule rule, int64_t n, const float *y, float *g)
 {
-  static const struct derivative relu = {{.flags = BACKWARD_RECTIFIES}, relu_row}, clip = {{.flags = BACKWARD_RECTIFIES}, clip_row};
+  static const struct derivative relu = {{.flags = BACKWARD_RECTIFIES}, relu_row},
+                                 clip = {{.flags = BACKWARD_RECTIFIES}, clip_row};
   const struct function f = {.a = post.a, .b = post.b};
   struct part part = {post.kind == UNARY_RELU ? &relu : &clip, &f, rule, y, g, g, false};
   threads_for(n, LOOP_GRAIN, part_run, &part);
@@ -204,17 +206,19 @@ void unary_post_backward(struct post post, enum rule rule, int64_t n, const floa
 
 #define DERIVATIVE(name, kept, more)                                                                                   \
   const struct derivative derivative_##name = {                                                                        \
-    {.flags = BACKWARD_ADDS | BACKWARD_INPLACE | (more), .keeps = kept, .run = unary_run}, name##_row}
+      {.flags = BACKWARD_ADDS | BACKWARD_INPLACE | (more), .keeps = kept, .run = unary_run}, name##_row}
 #define OF_ARGUMENT(name) DERIVATIVE(name, BACKWARD_IN(0), 0)
 #define OF_RESULT(name)   DERIVATIVE(name, BACKWARD_OUT, 0)
 #define ACTIVATION(name)  DERIVATIVE(name, BACKWARD_IN(0), BACKWARD_ACTIVATES)
 #define SATURATION(name)  DERIVATIVE(name, BACKWARD_OUT, BACKWARD_ACTIVATES)
-#define FLAT(name) const struct derivative derivative_##name = {{.flags = BACKWARD_ADDS, .run = flat_run}, NULL}
+#define FLAT(name)        const struct derivative derivative_##name = {{.flags = BACKWARD_ADDS, .run = flat_run}, NULL}
 
 DERIVATIVE(relu, BACKWARD_OUT, BACKWARD_RECTIFIES);
-const struct derivative derivative_clip = {
-  {.flags = BACKWARD_ADDS | BACKWARD_INPLACE | BACKWARD_RECTIFIES, .keeps = BACKWARD_OUT, .sends = clip_sends,
-   .run = unary_run}, clip_row};
+const struct derivative derivative_clip = {{.flags = BACKWARD_ADDS | BACKWARD_INPLACE | BACKWARD_RECTIFIES,
+                                            .keeps = BACKWARD_OUT,
+                                            .sends = clip_sends,
+                                            .run = unary_run},
+                                           clip_row};
 ACTIVATION(leaky_relu);
 ACTIVATION(thresholded_relu);
 ACTIVATION(elu);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scores of an image under perturbations. Every method and metric asks here and nowhere else: this is the one place that
- * knows about batches, memory, progress, cancellation, budgets and stopping. */
+/* Scores of an image under perturbations. Every method and metric asks here and nowhere else: this is the one place
+ * that knows about batches, memory, progress, cancellation, budgets and stopping. */
 #ifndef PENUMBRA_PERTURB_EVALUATE_H
 #define PENUMBRA_PERTURB_EVALUATE_H
 
@@ -16,7 +16,7 @@ struct progress {
   int64_t done, total;       /* evaluations; total 0: not known */
   double seconds, remaining; /* remaining < 0: not known */
   const char *stage;
-  const float *map;          /* [height, width], or NULL */
+  const float *map; /* [height, width], or NULL */
   int height, width;
 };
 typedef bool progress_callback(void *context, const struct progress *progress);
@@ -24,8 +24,8 @@ typedef bool progress_callback(void *context, const struct progress *progress);
 struct evaluate_options {
   struct session_options session;
   struct precision_check *precision; /* automatic: decides session.precision when an evaluator is opened; or NULL */
-  int64_t evals;             /* ceiling on evaluations, 0: none */
-  double budget;             /* s, 0: none */
+  int64_t evals;                     /* ceiling on evaluations, 0: none */
+  double budget;                     /* s, 0: none */
   progress_callback *progress;
   void *progress_context;
 };
@@ -58,15 +58,16 @@ struct perturbation {
 
 struct evaluation {
   const char *stage;
-  int64_t count;     /* perturbations 0..count-1 */
-  bool activations;  /* results want the watched layer */
+  int64_t count;                 /* perturbations 0..count-1 */
+  bool activations;              /* results want the watched layer */
   int local_height, local_width; /* px: every perturbation is a RECT of at most this size; 0: not all are */
   void *context;
   /* Write perturbation i. Called in order, each once. */
   bool (*propose)(void *context, int64_t i, struct perturbation *p, struct error *err);
   /* Take the result of perturbation i, in order. *stop ends the run ("tolerance"): what the batch holds beyond i is
    * dropped and not counted, so that the result depends on i alone. */
-  bool (*result)(void *context, int64_t i, const float *scores, const float *activations, bool *stop, struct error *err);
+  bool (*result)(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
+                 struct error *err);
   /* The map as far as it is known, for progress: fill in map [height, width]; may be NULL. */
   void (*preview)(void *context, float *map);
 };

@@ -33,7 +33,9 @@ static bool constant_image(const struct fill *fill, uint32_t draw, float *u, str
 }
 
 static const struct fill_kind fill_constant = {
-  .name = "constant", .summary = "a value in image units", .image = constant_image,
+    .name = "constant",
+    .summary = "a value in image units",
+    .image = constant_image,
 };
 
 static const struct fill_kind *kind_named(const char *name, size_t length)
@@ -107,7 +109,8 @@ static size_t values_of(const struct fill *fill)
 bool fill_values(const struct fill *fill, uint32_t draw, float *x, struct error *err)
 {
   if (fill->kind->needs_region)
-    return error_set(err, ERROR_USAGE, "fill: '%s' is made from the rim of a region and cannot fill a whole image (fill-unavailable)",
+    return error_set(err, ERROR_USAGE,
+                     "fill: '%s' is made from the rim of a region and cannot fill a whole image (fill-unavailable)",
                      fill->kind->name);
   float *u = mem_alloc(values_of(fill) * sizeof *u);
   if (!u)
@@ -154,8 +157,8 @@ int fill_draws(const struct fill *fill, int64_t wanted)
 const char *fill_note_sentence(const char *note)
 {
   return strcmp(note, "fill-aspect") == 0
-           ? "the fill's picture has another aspect ratio: it is stretched or cut in another way than the image"
-           : "the card gives no data-set mean: the mean of this image is the fill";
+             ? "the fill's picture has another aspect ratio: it is stretched or cut in another way than the image"
+             : "the card gives no data-set mean: the mean of this image is the fill";
 }
 
 json_t *fills_json(void)
@@ -163,8 +166,8 @@ json_t *fills_json(void)
   json_t *list = json_array();
   for (int i = 0; i < N_KINDS; i++)
     json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:b, s:b}", "name", kinds[i]->name, "summary",
-                                          kinds[i]->summary, "argument", kinds[i]->argument, "random",
-                                          kinds[i]->random, "region", kinds[i]->needs_region));
+                                          kinds[i]->summary, "argument", kinds[i]->argument, "random", kinds[i]->random,
+                                          "region", kinds[i]->needs_region));
   return list;
 }
 

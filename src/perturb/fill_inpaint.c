@@ -7,8 +7,8 @@
  *
  * They are solved by conjugate gradients, preconditioned by a multigrid cycle for the harmonic system (by two for the
  * biharmonic one, which is nearly its square). Coarse grids join 2 x 2 pixels, so that a region may have any shape; as
- * constants are interpolated, each operator is half of what the finer one gives (Braess, "Towards algebraic multigrid for
- * elliptic problems of second order", Computing 55, 1995). In double, and sums in a fixed order. */
+ * constants are interpolated, each operator is half of what the finer one gives (Braess, "Towards algebraic multigrid
+ * for elliptic problems of second order", Computing 55, 1995). In double, and sums in a fixed order. */
 #include "base/mem.h"
 #include "perturb/fill.h"
 #include "tensor/simd.h"
@@ -30,20 +30,20 @@ enum {
 /* A symmetric five-point operator on a grid within a ring of zeros. Cells that are not hidden have weights 0. */
 struct grid {
   int height, width;
-  int64_t stride, cells;     /* of a plane, ring and padding included; multiples of LANES */
+  int64_t stride, cells; /* of a plane, ring and padding included; multiples of LANES */
   double *diagonal, *inverse;
-  double *east, *south;      /* weight of the edge to the next column, to the next row */
-  double *x, *b, *r;         /* x and b: coarse grids only */
+  double *east, *south; /* weight of the edge to the next column, to the next row */
+  double *x, *b, *r;    /* x and b: coarse grids only */
 };
 
 struct solver {
   bool plate;
-  int y0, x0;                /* of the box around the hidden pixels, on the image */
-  struct grid whole;         /* L on the box, hidden or not; its planes have the shape of level 0 */
+  int y0, x0;        /* of the box around the hidden pixels, on the image */
+  struct grid whole; /* L on the box, hidden or not; its planes have the shape of level 0 */
   struct grid level[MAX_LEVELS];
   int levels;
-  double *block;             /* all planes; owned */
-  size_t used;               /* doubles of it given out */
+  double *block;                 /* all planes; owned */
+  size_t used;                   /* doubles of it given out */
   double *u, *r, *z, *p, *q, *w; /* of level 0 */
 };
 
@@ -63,8 +63,8 @@ SIMD_CLONES static void apply(const struct grid *g, const double *u, const doubl
     const double *d = g->diagonal + row, *e = g->east + row, *s = g->south + row, *v = u + row;
     double *out = to + row;
     for (int i = 0; i < g->width; i++)
-      out[i] = d[i] * v[i] - ((e[i] * v[i + 1] + e[i - 1] * v[i - 1]) +
-                              (s[i] * v[i + below] + s[i - below] * v[i - below]));
+      out[i] =
+          d[i] * v[i] - ((e[i] * v[i + 1] + e[i - 1] * v[i - 1]) + (s[i] * v[i + below] + s[i - below] * v[i - below]));
     for (int i = 0; b && i < g->width; i++)
       out[i] = b[row + i] - out[i];
   }
@@ -226,8 +226,8 @@ static bool allocate(struct solver *s, struct error *err)
       *planes[k] = plane(s, g);
   }
   s->whole = s->level[0];
-  double **const planes[] = {&s->whole.diagonal, &s->whole.east, &s->whole.south, &s->u, &s->r, &s->z, &s->p, &s->q,
-                             &s->w};
+  double **const planes[] = {
+      &s->whole.diagonal, &s->whole.east, &s->whole.south, &s->u, &s->r, &s->z, &s->p, &s->q, &s->w};
   for (size_t k = 0; k < sizeof planes / sizeof *planes; k++)
     *planes[k] = plane(s, &s->level[0]);
   return true;
@@ -409,8 +409,10 @@ static bool region(const struct fill *fill, uint32_t draw, const unsigned char *
   if (!find_box(&s, hidden, height, width))
     return true;
   if (!memchr(hidden, 0, (size_t)height * (size_t)width))
-    return error_set(err, ERROR_FAILED, "fill: 'inpaint' has nothing to go by where all %dx%d pixels are hidden "
-                     "(fill-unavailable)", height, width);
+    return error_set(err, ERROR_FAILED,
+                     "fill: 'inpaint' has nothing to go by where all %dx%d pixels are hidden "
+                     "(fill-unavailable)",
+                     height, width);
   bool ok = allocate(&s, err);
   if (ok) {
     build_whole(&s);
@@ -425,6 +427,10 @@ static bool region(const struct fill *fill, uint32_t draw, const unsigned char *
 }
 
 const struct fill_kind fill_inpaint = {
-  .name = "inpaint", .summary = "a smooth surface from the rim of what is hidden",
-  .argument = "bi for one that keeps the slope too", .needs_region = true, .open = open, .region = region,
+    .name = "inpaint",
+    .summary = "a smooth surface from the rim of what is hidden",
+    .argument = "bi for one that keeps the slope too",
+    .needs_region = true,
+    .open = open,
+    .region = region,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "perturb/fill.h"
 
-/* Zeiler & Fergus' grey: the mean of the training data. A mean of zero in a card is a normalisation constant, not a grey;
- * the image's own mean stands in then, and the result says so. */
+/* Zeiler & Fergus' grey: the mean of the training data. A mean of zero in a card is a normalisation constant, not a
+ * grey; the image's own mean stands in then, and the result says so. */
 static bool open(struct fill *fill, const char *argument, struct error *err)
 {
   (void)argument;
@@ -25,5 +25,8 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
 }
 
 const struct fill_kind fill_mean = {
-  .name = "mean", .summary = "mean of the data set from the card, else of the image", .open = open, .image = image,
+    .name = "mean",
+    .summary = "mean of the data set from the card, else of the image",
+    .open = open,
+    .image = image,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The same height on the other side: in a chest radiograph, the other lung. u(y, x) becomes u(y, 2 a - x), a the axis. */
+/* The same height on the other side: in a chest radiograph, the other lung. u(y, x) becomes u(y, 2 a - x), a the axis.
+ */
 #include "base/str.h"
 #include "perturb/fill.h"
 
@@ -97,6 +98,9 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
 }
 
 const struct fill_kind fill_mirror = {
-  .name = "mirror", .summary = "the same place on the other side, left and right exchanged",
-  .argument = "column of the axis, default the centre, or auto", .open = open, .image = image,
+    .name = "mirror",
+    .summary = "the same place on the other side, left and right exchanged",
+    .argument = "column of the axis, default the centre, or auto",
+    .open = open,
+    .image = image,
 };

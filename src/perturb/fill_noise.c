@@ -21,7 +21,7 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
     scene_image_mean(fill, mean);
   for (int64_t i = 0; i < pixels; i++)
     for (int c = 0; c < channels; c++) {
-      const double sd = fill->number >= 0              ? fill->number
+      const double sd = fill->number >= 0             ? fill->number
                         : card->dataset_std_count > 0 ? card->dataset_std[c]
                                                       : (input->hi - input->lo) / 4;
       const double v = mean[c] + sd * rng_normal(fill->scene.seed, RNG_FILL, draw, (uint64_t)(i * channels + c));
@@ -31,6 +31,10 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
 }
 
 const struct fill_kind fill_noise = {
-  .name = "noise", .summary = "data-set mean plus Gaussian noise, clipped to the range", .argument = "SD in image units",
-  .random = true, .open = open, .image = image,
+    .name = "noise",
+    .summary = "data-set mean plus Gaussian noise, clipped to the range",
+    .argument = "SD in image units",
+    .random = true,
+    .open = open,
+    .image = image,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reference pictures: each draw is one of a folder, in an order that the seed gives; none comes twice before all came. */
+/* Reference pictures: each draw is one of a folder, in an order that the seed gives; none comes twice before all came.
+ */
 #include "base/files.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -35,8 +36,8 @@ static void swap(char **a, char **b)
 static bool path_of(const struct set *set, const char *name, char path[MAX_PATH], struct error *err)
 {
   const int n = snprintf(path, MAX_PATH, "%s/%s", set->folder, name);
-  return n < MAX_PATH || error_set(err, ERROR_USAGE, "fill: 'set:%.40s': a path of more than %d bytes", set->folder,
-                                   MAX_PATH - 1);
+  return n < MAX_PATH ||
+         error_set(err, ERROR_USAGE, "fill: 'set:%.40s': a path of more than %d bytes", set->folder, MAX_PATH - 1);
 }
 
 /* Files first, in their order; hidden ones and folders are left out of the count. */
@@ -83,6 +84,11 @@ static bool image(const struct fill *fill, uint32_t draw, float *u, struct error
 }
 
 const struct fill_kind fill_set = {
-  .name = "set", .summary = "reference pictures of a folder, one a draw", .argument = "DIR", .random = true,
-  .open = open, .close = close, .image = image,
+    .name = "set",
+    .summary = "reference pictures of a folder, one a draw",
+    .argument = "DIR",
+    .random = true,
+    .open = open,
+    .close = close,
+    .image = image,
 };

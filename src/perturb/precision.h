@@ -10,16 +10,16 @@
 
 /* What was asked for, and what came of it. */
 struct precision_check {
-  bool automatic;   /* to be decided by precision_decide */
+  bool automatic; /* to be decided by precision_decide */
   enum precision used;
   int evaluations;  /* compared in both precisions; 0: not compared */
   double deviation; /* largest difference of any score between them */
   double change;    /* largest change of any score by an occlusion, in float32 */
 };
 
-/* Score 64 occlusions of x [height, width, channels] (a seventh of the shorter side, the image's mean) in both precisions.
- * bfloat16 is used where the largest deviation is below 1 % of the largest change; float32 where it is not, where the CPU
- * lacks it, and where the predictor knows no precisions. Sets options->precision. */
+/* Score 64 occlusions of x [height, width, channels] (a seventh of the shorter side, the image's mean) in both
+ * precisions. bfloat16 is used where the largest deviation is below 1 % of the largest change; float32 where it is not,
+ * where the CPU lacks it, and where the predictor knows no precisions. Sets options->precision. */
 bool precision_decide(const struct predictor *predictor, struct session_options *options, const float *x,
                       struct precision_check *check, struct error *err);
 

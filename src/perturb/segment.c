@@ -57,8 +57,8 @@ static void *parse_options(const struct segment_kind *kind, const char *text, st
       error_set(err, ERROR_USAGE, "segments: '%.40s': a parameter is wanted as name=value", at);
       return NULL;
     }
-    char *argument = named ? arena_strndup(arena, at, length)
-                           : arena_printf(arena, "%s=%.*s", kind->argument, (int)length, at);
+    char *argument =
+        named ? arena_strndup(arena, at, length) : arena_printf(arena, "%s=%.*s", kind->argument, (int)length, at);
     if (!argument) {
       error_memory(err, "parameters of segments");
       return NULL;
@@ -112,8 +112,7 @@ static void convert_lightness(void *context, int64_t begin, int64_t end)
 {
   const struct colour_job *j = context;
   for (int64_t i = begin; i < end; i++)
-    j->colours->plane[0][i] =
-      (float)(116 * lab_curve(j->light[code_of(j, j->input->u[i * j->input->channels])]) - 16);
+    j->colours->plane[0][i] = (float)(116 * lab_curve(j->light[code_of(j, j->input->u[i * j->input->channels])]) - 16);
 }
 
 static void convert_lab(void *context, int64_t begin, int64_t end)
@@ -192,7 +191,8 @@ static bool survey(const struct input *input, double *least, double *greatest, b
     const float *u = input->u + i * channels;
     for (int c = 0; c < channels; c++) {
       if (!isfinite(u[c]))
-        return error_set(err, ERROR_FAILED, "segments: the picture's value at [%lld,%lld,%d] is not finite (non-finite)",
+        return error_set(err, ERROR_FAILED,
+                         "segments: the picture's value at [%lld,%lld,%d] is not finite (non-finite)",
                          (long long)(i / input->geometry.width), (long long)(i % input->geometry.width), c);
       *least = (double)u[c] < *least ? (double)u[c] : *least;
       *greatest = (double)u[c] > *greatest ? (double)u[c] : *greatest;
@@ -225,8 +225,14 @@ static bool make_colours(const struct segment_scene *scene, bool robust, struct 
   colours->width = input->geometry.width;
   colours->channels = gray ? 1 : input->channels;
   struct colour_job job = {
-    .input = input, .colours = colours, .lo = lo, .gain = hi > lo ? (CODES - 1) / (hi - lo) : 0, .white = CODES - 1,
-    .first = bgr ? 2 : 0, .second = 1, .third = bgr ? 0 : 2,
+      .input = input,
+      .colours = colours,
+      .lo = lo,
+      .gain = hi > lo ? (CODES - 1) / (hi - lo) : 0,
+      .white = CODES - 1,
+      .first = bgr ? 2 : 0,
+      .second = 1,
+      .third = bgr ? 0 : 2,
   };
   float *planes = mem_alloc((size_t)pixels * (size_t)colours->channels * sizeof *planes);
   double *tables = mem_alloc(2 * CODES * sizeof *tables);

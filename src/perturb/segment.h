@@ -21,9 +21,9 @@ struct segment_scene {
 };
 
 /* Cut the picture as `text` says: KIND, KIND:VALUE or KIND:name=value,name=value ("quickshift", "slic:100", "grid:8x8",
- * "file:labels.png"). `range` is what becomes black and white before colours are compared: "card" (the picture's lo..hi)
- * or "robust" (its 0.5 and 99.5 percentiles). labels [height, width] get 0..*count-1 without gaps, numbered in the order
- * in which they first appear, row by row. One segment is no error. */
+ * "file:labels.png"). `range` is what becomes black and white before colours are compared: "card" (the picture's
+ * lo..hi) or "robust" (its 0.5 and 99.5 percentiles). labels [height, width] get 0..*count-1 without gaps, numbered in
+ * the order in which they first appear, row by row. One segment is no error. */
 bool segment_image(const char *text, const char *range, const struct segment_scene *scene, int32_t *labels,
                    int64_t *count, struct error *err);
 
@@ -39,9 +39,9 @@ struct segment_colours {
 
 struct segment_kind {
   const char *name, *summary;
-  const char *argument;       /* parameter that may stand alone after the colon, or NULL */
-  bool verbatim;              /* all after the colon is that parameter, commas and equals signs too */
-  bool by_place;              /* does not look at the colours */
+  const char *argument; /* parameter that may stand alone after the colon, or NULL */
+  bool verbatim;        /* all after the colon is that parameter, commas and equals signs too */
+  bool by_place;        /* does not look at the colours */
   const struct param *params;
   size_t options_size;
   /* labels [height, width] from 0 to below height * width, gaps allowed; colours NULL when by_place. */

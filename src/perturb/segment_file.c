@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Superpixels of the user's own: a label image on the model's grid or on the source's (which wins only where the sizes
- * differ). Equal labels are one segment, whatever the numbers. Model pixels that show nothing of the source (padding) are
- * a segment of their own. */
+ * differ). Equal labels are one segment, whatever the numbers. Model pixels that show nothing of the source (padding)
+ * are a segment of their own. */
 #include "base/files.h"
 #include "base/mem.h"
 #include "base/npy.h"
@@ -17,9 +17,9 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"path", PARAM_TEXT, offsetof(struct options, path), "", 0, 0, NULL, NULL, NULL,
-   "PNG or NPY [H,W] of whole numbers, of the size of the source or of the model's input"},
-  PARAM_END,
+    {"path", PARAM_TEXT, offsetof(struct options, path), "", 0, 0, NULL, NULL, NULL,
+     "PNG or NPY [H,W] of whole numbers, of the size of the source or of the model's input"},
+    PARAM_END,
 };
 
 struct label_image {
@@ -125,8 +125,7 @@ static void rank_labels(const int64_t *label, int64_t n, int64_t *sorted, int32_
 
 /* From the source's grid to the model's; padding gets a label that no file holds. The resampling is that of maps, in
  * float32, so a label goes in three parts of 16 bits. */
-static bool carry_to_model(const struct geometry *g, const struct label_image *image, int64_t *label,
-                           struct error *err)
+static bool carry_to_model(const struct geometry *g, const struct label_image *image, int64_t *label, struct error *err)
 {
   const int64_t from = image->height * image->width, to = (int64_t)g->height * g->width;
   float *part = mem_alloc((size_t)from * sizeof *part), *carried = mem_alloc((size_t)to * sizeof *carried);
@@ -159,9 +158,9 @@ static bool cut(const struct segment_scene *scene, const struct segment_colours 
   const bool on_source = image.height == g->source_height && image.width == g->source_width;
   if (ok && !on_model && !on_source)
     ok = error_set(err, ERROR_FAILED,
-                   "%s: labels of %lldx%lld: neither the source's %dx%d nor the model's %dx%d (segments-shape)", o->path,
-                   (long long)image.height, (long long)image.width, g->source_height, g->source_width, g->height,
-                   g->width);
+                   "%s: labels of %lldx%lld: neither the source's %dx%d nor the model's %dx%d (segments-shape)",
+                   o->path, (long long)image.height, (long long)image.width, g->source_height, g->source_width,
+                   g->height, g->width);
   int64_t *label = ok ? mem_alloc(2 * (size_t)pixels * sizeof *label) : NULL;
   if (ok && !label)
     ok = error_memory(err, "labels");
@@ -177,6 +176,12 @@ static bool cut(const struct segment_scene *scene, const struct segment_colours 
 }
 
 const struct segment_kind segment_file = {
-  .name = "file", .summary = "a label image of your own", .argument = "path", .verbatim = true, .by_place = true,
-  .params = params, .options_size = sizeof(struct options), .cut = cut,
+    .name = "file",
+    .summary = "a label image of your own",
+    .argument = "path",
+    .verbatim = true,
+    .by_place = true,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .cut = cut,
 };

@@ -3,12 +3,12 @@
  *
  * A pixel is the vector (ratio * colour, row, column); d is the distance of two such vectors.
  *   density(p) = sum over q of exp(-d(p,q)^2 / (2 kernel^2))   parent(p) = the nearest q that is denser
- * q runs over the square window of radius ceil(3 kernel). A pixel without a denser one in its window, or whose parent is
- * farther than max_dist, is a root; each tree is a segment. Of two equally dense pixels the one that comes first counts
- * as denser (the paper leaves it open), which makes a plateau one segment.
+ * q runs over the square window of radius ceil(3 kernel). A pixel without a denser one in its window, or whose parent
+ * is farther than max_dist, is a root; each tree is a segment. Of two equally dense pixels the one that comes first
+ * counts as denser (the paper leaves it open), which makes a plateau one segment.
  *
- * Densities are sums of whole numbers, so that neither the order of summation nor the position of a pixel can make equal
- * densities differ. */
+ * Densities are sums of whole numbers, so that neither the order of summation nor the position of a pixel can make
+ * equal densities differ. */
 #include "base/mem.h"
 #include "base/threads.h"
 #include "perturb/segment.h"
@@ -31,25 +31,25 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"kernel", PARAM_FLOAT, offsetof(struct options, kernel), "auto", 1, MAX_KERNEL, NULL, "px", NULL,
-   "width of the Gaussian in which the density is measured; auto: 4 at 224"},
-  {"max_dist", PARAM_FLOAT, offsetof(struct options, max_dist), "200", 0, 1e6, NULL, NULL, NULL,
-   "farthest parent; smaller values give more segments"},
-  {"ratio", PARAM_FLOAT, offsetof(struct options, ratio), "0.2", 0, 1, NULL, "px per unit of Lab", NULL,
-   "weight of colour against place"},
-  PARAM_END,
+    {"kernel", PARAM_FLOAT, offsetof(struct options, kernel), "auto", 1, MAX_KERNEL, NULL, "px", NULL,
+     "width of the Gaussian in which the density is measured; auto: 4 at 224"},
+    {"max_dist", PARAM_FLOAT, offsetof(struct options, max_dist), "200", 0, 1e6, NULL, NULL, NULL,
+     "farthest parent; smaller values give more segments"},
+    {"ratio", PARAM_FLOAT, offsetof(struct options, ratio), "0.2", 0, 1, NULL, "px per unit of Lab", NULL,
+     "weight of colour against place"},
+    PARAM_END,
 };
 
 /* Planes have a margin of `radius` columns at the left and at least as many at the right, so that every row of every
  * shifted window is one run of whole vectors. */
 struct shift {
   int height, width, channels, radius;
-  int64_t stride, run;    /* floats in a row; px of it that are computed, a multiple of LANES */
+  int64_t stride, run; /* floats in a row; px of it that are computed, a multiple of LANES */
   const float *plane[CARD_MAX_CHANNELS];
-  int32_t *density;       /* likewise padded; -1 in the margins */
-  int32_t *parent;        /* [height, width] */
-  float falloff;          /* log2(e) / (2 kernel^2) */
-  float unit;             /* density of two equal vectors */
+  int32_t *density; /* likewise padded; -1 in the margins */
+  int32_t *parent;  /* [height, width] */
+  float falloff;    /* log2(e) / (2 kernel^2) */
+  float unit;       /* density of two equal vectors */
   double max_dist;
 };
 
@@ -62,8 +62,9 @@ static inline __attribute__((always_inline)) int32_t weigh(float x, float unit)
   const float f = t - whole; /* -0.5..0.5 */
   /* Taylor's series of 2^f, coefficients ln(2)^k / k!, to 2e-7 */
   const float power =
-    1.0f + f * (0.693147181f + f * (0.240226507f + f * (0.0555041087f + f * (0.00961812911f +
-    f * (0.00133335581f + f * 0.000154035304f)))));
+      1.0f +
+      f * (0.693147181f + f * (0.240226507f + f * (0.0555041087f +
+                                                   f * (0.00961812911f + f * (0.00133335581f + f * 0.000154035304f)))));
   const int32_t bits = ((int32_t)whole + 127) << 23;
   float scale;
   memcpy(&scale, &bits, sizeof scale);
@@ -108,9 +109,8 @@ SIMD_CLONES static void add_weights(int32_t *restrict sum, const float *const *p
 
 static inline __attribute__((always_inline)) void take_nearer_of(float *restrict best, int32_t *restrict where,
                                                                  const float *const *p, const float *const *q,
-                                                                 const int32_t *own, const int32_t *other,
-                                                                 int channels, int64_t n, float place, int32_t earlier,
-                                                                 int32_t step)
+                                                                 const int32_t *own, const int32_t *other, int channels,
+                                                                 int64_t n, float place, int32_t earlier, int32_t step)
 {
   const float *const p_[CARD_MAX_CHANNELS] = {p[0], p[1], p[2], p[3]};
   const float *const q_[CARD_MAX_CHANNELS] = {q[0], q[1], q[2], q[3]};
@@ -193,8 +193,7 @@ static void find_parents(void *context, int64_t begin, int64_t end)
                     v < y || (v == y && dx < 0), (int32_t)((v - y) * s->width + dx));
       }
     for (int64_t x = 0; x < s->width; x++)
-      s->parent[y * s->width + x] =
-        (int32_t)(y * s->width + x) + (sqrt((double)best[x]) > s->max_dist ? 0 : where[x]);
+      s->parent[y * s->width + x] = (int32_t)(y * s->width + x) + (sqrt((double)best[x]) > s->max_dist ? 0 : where[x]);
   }
 }
 
@@ -245,8 +244,13 @@ static bool cut(const struct segment_scene *scene, const struct segment_colours 
     kernel = kernel < 1 ? 1 : kernel > MAX_KERNEL ? MAX_KERNEL : kernel;
   }
   struct shift s = {
-    .height = colours->height, .width = colours->width, .channels = colours->channels, .radius = (int)ceil(3 * kernel),
-    .falloff = (float)(1.4426950408889634 / (2 * kernel * kernel)), .parent = labels, .max_dist = o->max_dist,
+      .height = colours->height,
+      .width = colours->width,
+      .channels = colours->channels,
+      .radius = (int)ceil(3 * kernel),
+      .falloff = (float)(1.4426950408889634 / (2 * kernel * kernel)),
+      .parent = labels,
+      .max_dist = o->max_dist,
   };
   s.unit = unit_of(kernel, s.radius);
   s.run = (s.width + LANES - 1) / LANES * LANES;
@@ -276,6 +280,9 @@ static bool cut(const struct segment_scene *scene, const struct segment_colours 
 }
 
 const struct segment_kind segment_quickshift = {
-  .name = "quickshift", .summary = "trees of pixels that climb to the densest colour nearby", .params = params,
-  .options_size = sizeof(struct options), .cut = cut,
+    .name = "quickshift",
+    .summary = "trees of pixels that climb to the densest colour nearby",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .cut = cut,
 };

@@ -13,8 +13,8 @@ struct sequences {
   int count, steps;  /* sequences, and changes of each */
   int height, width; /* px, the largest change */
   void *context;
-  /* Write change k of sequence s: where, and content [rect height, rect width, channels]. A sequence's changes are asked
-   * for in order, each once; an empty rectangle changes nothing. */
+  /* Write change k of sequence s: where, and content [rect height, rect width, channels]. A sequence's changes are
+   * asked for in order, each once; an empty rectangle changes nothing. */
   bool (*propose)(void *context, int s, int k, struct rect *rect, float *content, struct error *err);
   /* Take the scores of sequence s after change k. The order of sequences is not said; steps of one come in order. */
   bool (*result)(void *context, int s, int k, const float *scores, struct error *err);

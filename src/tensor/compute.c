@@ -39,10 +39,10 @@ struct desc {
 };
 
 #if DNNL_VERSION_MAJOR >= 3
-#define MD(d) ((d)->md)
+#define MD(d)         ((d)->md)
 #define MD_OR_NULL(d) ((d)->set ? (d)->md : NULL)
 #else
-#define MD(d) (&(d)->md)
+#define MD(d)         (&(d)->md)
 #define MD_OR_NULL(d) ((d)->set ? &(d)->md : NULL)
 #endif
 
@@ -123,8 +123,8 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, struct compute *c, const
 #else
   dnnl_convolution_desc_t op;
   dnnl_status_t status =
-    dnnl_dilated_convolution_forward_desc_init(&op, dnnl_forward_inference, dnnl_convolution_direct, MD(src), MD(w),
-                                               MD_OR_NULL(bias), MD(dst), strides, dilates, before, after);
+      dnnl_dilated_convolution_forward_desc_init(&op, dnnl_forward_inference, dnnl_convolution_direct, MD(src), MD(w),
+                                                 MD_OR_NULL(bias), MD(dst), strides, dilates, before, after);
   return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
 #endif
 }
@@ -139,9 +139,8 @@ static dnnl_status_t conv_backward_pd(dnnl_primitive_desc_t *pd, struct compute 
                                                               MD(dst), strides, dilates, before, after, hint, attr);
 #else
   dnnl_convolution_desc_t op;
-  dnnl_status_t status =
-    dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, MD(src), MD(w), MD(dst), strides,
-                                                     dilates, before, after);
+  dnnl_status_t status = dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, MD(src), MD(w),
+                                                                          MD(dst), strides, dilates, before, after);
   return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, hint);
 #endif
 }
@@ -181,8 +180,7 @@ static dnnl_status_t softmax_pd(dnnl_primitive_desc_t *pd, struct compute *c, bo
                                                     axis, attr);
 #else
   dnnl_softmax_v2_desc_t op;
-  dnnl_status_t status =
-    dnnl_softmax_v2_forward_desc_init(&op, dnnl_forward_inference, alg, MD(data), MD(data), axis);
+  dnnl_status_t status = dnnl_softmax_v2_forward_desc_init(&op, dnnl_forward_inference, alg, MD(data), MD(data), axis);
   return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
 #endif
 }
@@ -455,15 +453,24 @@ struct step {
 static int steps_of(struct post p, struct step out[2])
 {
   static const dnnl_alg_kind_t algorithm[] = {
-    [UNARY_RELU] = dnnl_eltwise_relu,         [UNARY_CLIP] = dnnl_eltwise_clip,
-    [UNARY_LEAKY_RELU] = dnnl_eltwise_relu,   [UNARY_ELU] = dnnl_eltwise_elu,
-    [UNARY_SIGMOID] = dnnl_eltwise_logistic,  [UNARY_TANH] = dnnl_eltwise_tanh,
-    [UNARY_HARD_SIGMOID] = dnnl_eltwise_linear, [UNARY_HARD_SWISH] = dnnl_eltwise_hardswish,
-    [UNARY_SILU] = dnnl_eltwise_swish,        [UNARY_GELU_ERF] = dnnl_eltwise_gelu_erf,
-    [UNARY_GELU_TANH] = dnnl_eltwise_gelu_tanh, [UNARY_SOFTPLUS] = dnnl_eltwise_soft_relu,
-    [UNARY_MISH] = dnnl_eltwise_mish,         [UNARY_EXP] = dnnl_eltwise_exp,
-    [UNARY_LOG] = dnnl_eltwise_log,           [UNARY_SQRT] = dnnl_eltwise_sqrt,
-    [UNARY_ABS] = dnnl_eltwise_abs,           [UNARY_LINEAR] = dnnl_eltwise_linear,
+      [UNARY_RELU] = dnnl_eltwise_relu,
+      [UNARY_CLIP] = dnnl_eltwise_clip,
+      [UNARY_LEAKY_RELU] = dnnl_eltwise_relu,
+      [UNARY_ELU] = dnnl_eltwise_elu,
+      [UNARY_SIGMOID] = dnnl_eltwise_logistic,
+      [UNARY_TANH] = dnnl_eltwise_tanh,
+      [UNARY_HARD_SIGMOID] = dnnl_eltwise_linear,
+      [UNARY_HARD_SWISH] = dnnl_eltwise_hardswish,
+      [UNARY_SILU] = dnnl_eltwise_swish,
+      [UNARY_GELU_ERF] = dnnl_eltwise_gelu_erf,
+      [UNARY_GELU_TANH] = dnnl_eltwise_gelu_tanh,
+      [UNARY_SOFTPLUS] = dnnl_eltwise_soft_relu,
+      [UNARY_MISH] = dnnl_eltwise_mish,
+      [UNARY_EXP] = dnnl_eltwise_exp,
+      [UNARY_LOG] = dnnl_eltwise_log,
+      [UNARY_SQRT] = dnnl_eltwise_sqrt,
+      [UNARY_ABS] = dnnl_eltwise_abs,
+      [UNARY_LINEAR] = dnnl_eltwise_linear,
   };
   if (p.kind == UNARY_NONE)
     return 0;
@@ -494,11 +501,11 @@ static dnnl_primitive_attr_t attributes(bool sum, const struct post *post, int n
 {
   dnnl_primitive_attr_t attr = NULL;
   dnnl_post_ops_t ops = NULL;
-  bool ok = !failed(dnnl_primitive_attr_create(&attr), err, "kernel attributes") &&
-            !failed(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), err,
-                    "kernel attributes") &&
-            !failed(dnnl_post_ops_create(&ops), err, "kernel attributes") &&
-            (!sum || !failed(append_sum(ops), err, "kernel attributes"));
+  bool ok =
+      !failed(dnnl_primitive_attr_create(&attr), err, "kernel attributes") &&
+      !failed(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), err, "kernel attributes") &&
+      !failed(dnnl_post_ops_create(&ops), err, "kernel attributes") &&
+      (!sum || !failed(append_sum(ops), err, "kernel attributes"));
   for (int i = 0; ok && i < n_post; i++) {
     struct step step[2];
     for (int j = 0, n = steps_of(post[i], step); ok && j < n; j++)
@@ -594,13 +601,13 @@ struct kernel *kernel_conv_backward(struct compute *c, const struct conv_spec *s
   struct kernel *k = NULL;
   dnnl_primitive_desc_t hint = NULL, pd = NULL;
   dnnl_primitive_attr_t attr = attributes(false, NULL, 0, err);
-  bool ok = attr && conv_describe(s, &d, err) &&
-            !failed(conv_pd(&hint, c, &d.src, &d.any, &none, &d.dst, d.strides, d.dilates, d.before, d.after, attr),
-                    err, "convolution") &&
-            !failed(conv_backward_pd(&pd, c, &d.src, &d.any, &d.dst, d.strides, d.dilates, d.before, d.after, hint,
-                                     attr),
-                    err, "reverse convolution") &&
-            !failed(desc_copy(&chosen, pd, dnnl_query_weights_md, 0), err, "reverse convolution");
+  bool ok =
+      attr && conv_describe(s, &d, err) &&
+      !failed(conv_pd(&hint, c, &d.src, &d.any, &none, &d.dst, d.strides, d.dilates, d.before, d.after, attr), err,
+              "convolution") &&
+      !failed(conv_backward_pd(&pd, c, &d.src, &d.any, &d.dst, d.strides, d.dilates, d.before, d.after, hint, attr),
+              err, "reverse convolution") &&
+      !failed(desc_copy(&chosen, pd, dnnl_query_weights_md, 0), err, "reverse convolution");
   if (ok)
     k = kernel_make(c, pd, err);
   if (k) {
@@ -705,8 +712,9 @@ struct kernel *kernel_unary(struct compute *c, int64_t count, struct post post, 
   bool ok = attr && !failed(desc_by_tag(&d, 1, dims, dnnl_f32, dnnl_a), err, "element-wise function");
   for (int i = 0, n = steps_of(post, step); ok && i < n; i++) {
     dnnl_primitive_desc_t pd = NULL;
-    ok = !failed(eltwise_pd(&pd, c, step[i].alg, &d, step[i].alpha, step[i].beta, attr), err, "element-wise function") &&
-         (*link = kernel_simple(c, pd, &d, &d, err)) != NULL;
+    ok =
+        !failed(eltwise_pd(&pd, c, step[i].alg, &d, step[i].alpha, step[i].beta, attr), err, "element-wise function") &&
+        (*link = kernel_simple(c, pd, &d, &d, err)) != NULL;
     if (ok)
       link = &(*link)->then;
   }
@@ -728,8 +736,8 @@ struct kernel *kernel_softmax(struct compute *c, int64_t outer, int64_t axis, in
   struct kernel *k = NULL;
   dnnl_primitive_desc_t pd = NULL;
   dnnl_primitive_attr_t attr = attributes(false, NULL, 0, err);
-  if (attr && !failed(desc_by_tag(&d, inner > 1 ? 3 : 2, dims, dnnl_f32, inner > 1 ? dnnl_abc : dnnl_ab), err,
-                      "softmax") &&
+  if (attr &&
+      !failed(desc_by_tag(&d, inner > 1 ? 3 : 2, dims, dnnl_f32, inner > 1 ? dnnl_abc : dnnl_ab), err, "softmax") &&
       !failed(softmax_pd(&pd, c, logarithm, &d, 1, attr), err, "softmax"))
     k = kernel_simple(c, pd, &d, &d, err);
   desc_free(&d);

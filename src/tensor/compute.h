@@ -22,17 +22,35 @@ void compute_version(char *text, size_t size);
 
 /* Element-wise functions that a kernel can apply to what it writes, in this order. */
 enum unary {
-  UNARY_NONE, UNARY_RELU, UNARY_CLIP /* a..b */, UNARY_LEAKY_RELU /* slope a */, UNARY_ELU /* a */, UNARY_SIGMOID,
-  UNARY_TANH, UNARY_HARD_SIGMOID /* max(0,min(1,a x+b)) */, UNARY_HARD_SWISH, UNARY_SILU, UNARY_GELU_ERF,
-  UNARY_GELU_TANH, UNARY_SOFTPLUS, UNARY_MISH, UNARY_EXP, UNARY_LOG, UNARY_SQRT, UNARY_ABS, UNARY_LINEAR /* a x + b */,
+  UNARY_NONE,
+  UNARY_RELU,
+  UNARY_CLIP /* a..b */,
+  UNARY_LEAKY_RELU /* slope a */,
+  UNARY_ELU /* a */,
+  UNARY_SIGMOID,
+  UNARY_TANH,
+  UNARY_HARD_SIGMOID /* max(0,min(1,a x+b)) */,
+  UNARY_HARD_SWISH,
+  UNARY_SILU,
+  UNARY_GELU_ERF,
+  UNARY_GELU_TANH,
+  UNARY_SOFTPLUS,
+  UNARY_MISH,
+  UNARY_EXP,
+  UNARY_LOG,
+  UNARY_SQRT,
+  UNARY_ABS,
+  UNARY_LINEAR /* a x + b */,
 };
 enum { MAX_POST = 2 };
-struct post { enum unary kind; float a, b; };
-
+struct post {
+  enum unary kind;
+  float a, b;
+};
 
 struct kernel;
 void kernel_free(struct kernel *kernel);
-size_t kernel_scratch(const struct kernel *kernel); /* bytes of scratch a run needs */
+size_t kernel_scratch(const struct kernel *kernel);    /* bytes of scratch a run needs */
 bool kernel_is_reference(const struct kernel *kernel); /* true: the slow fallback of the library */
 
 enum number { NUMBER_F32, NUMBER_BF16 }; /* bf16: the upper half of a float32 */
@@ -50,14 +68,15 @@ struct conv_spec {
   int64_t kh, kw, sh, sw, dh, dw;    /* kernel, stride, dilation (1 = dense) */
   int64_t pt, pl, pb, pr;            /* pads, px */
   int64_t groups;
-  bool bias, sum;                    /* add bias[oc]; add to what dst holds */
-  enum number src, dst;              /* bias is float32 */
+  bool bias, sum;       /* add bias[oc]; add to what dst holds */
+  enum number src, dst; /* bias is float32 */
   struct post post[MAX_POST];
   int n_post;
 };
 
 /* dst [n,oh,ow,oc] = post(conv(src [n,ih,iw,ic], weights) + bias + dst). Weights are packed on first need. */
-struct kernel *kernel_conv(struct compute *compute, const struct conv_spec *spec, struct weights *weights, struct error *err);
+struct kernel *kernel_conv(struct compute *compute, const struct conv_spec *spec, struct weights *weights,
+                           struct error *err);
 /* The adjoint with respect to src: src_grad [n,ih,iw,ic] from dst_grad [n,oh,ow,oc]; no bias, sum or post. */
 struct kernel *kernel_conv_backward(struct compute *compute, const struct conv_spec *spec, struct weights *weights,
                                     struct error *err);
