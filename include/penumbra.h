@@ -193,6 +193,57 @@ PENUMBRA_API char *penumbra_methods_json(const char *name, penumbra_error *err);
 /* The fills a method may replace pixels by: [{"name","summary","random","region"}]. */
 PENUMBRA_API char *penumbra_fills_json(void);
 
+/* ---- evaluation: how good is a map? ----------------------------------------------------------------------------- */
+
+/* What is judged. */
+typedef struct penumbra_subject {
+  const char *name;          /* in tables and files; NULL: the method's */
+  const char *method;        /* NULL: maps from elsewhere, given with every image */
+  const char *const *params; /* of the method, as in penumbra_request; or NULL */
+} penumbra_subject;
+
+typedef struct penumbra_evaluation_request {
+  size_t size;                      /* sizeof(penumbra_evaluation_request) */
+  const penumbra_subject *subjects; /* with different names; may be NULL where no metric needs a map */
+  int subject_count;
+  const char *const *metrics;       /* NULL-terminated; NULL: region, deletion, insertion. penumbra_metrics_json lists them */
+  const char *const *params;        /* NULL-terminated "name=value" for every metric that has it, or "metric.name=value" for
+                                       one; or NULL */
+  const char *truth;                /* for metrics that need it: a mask as large as the picture (not black: true), a folder of
+                                       STEM.png, or boxes in COCO's JSON; {dir}, {stem} and {label} stand for the picture's
+                                       folder, its name without ending and the target's label. NULL: none */
+  const penumbra_request *request;  /* target (one class), score, seed, threads, memory, exact_full, progress; evals, budget
+                                       and precision hold for each explanation, metrics run whole and in f32; or NULL */
+} penumbra_evaluation_request;
+
+typedef struct penumbra_evaluation penumbra_evaluation;
+
+/* Everything that does not depend on an image is checked here. Model, request and texts must outlive the evaluation. */
+PENUMBRA_API penumbra_evaluation *penumbra_evaluation_new(const penumbra_model *model,
+                                                          const penumbra_evaluation_request *request, penumbra_error *err);
+PENUMBRA_API void penumbra_evaluation_free(penumbra_evaluation *evaluation);
+
+/* Explain and measure one image. maps[i] (float32 [H,W] on the model's or the picture's grid; other sizes are resampled;
+ * [C,H,W] is summed) is that of subject i where it has no method; maps may be NULL where all have one. On failure the
+ * evaluation is as it was. */
+PENUMBRA_API bool penumbra_evaluation_add(penumbra_evaluation *evaluation, const penumbra_image *image,
+                                          const penumbra_array *maps, penumbra_error *err);
+/* What the last added image gave, into folder `dir`: result.json and the methods' maps; whole or not at all. */
+PENUMBRA_API bool penumbra_evaluation_save_image(const penumbra_evaluation *evaluation, const char *dir, unsigned flags,
+                                                 penumbra_error *err);
+/* Instead of measuring an image again: the text of its result.json, made with the same request. */
+PENUMBRA_API bool penumbra_evaluation_restore(penumbra_evaluation *evaluation, const char *result, penumbra_error *err);
+
+/* Over all images: per metric and subject means with 95 % intervals, curves, a ranking, paired differences. */
+PENUMBRA_API char *penumbra_evaluation_json(const penumbra_evaluation *evaluation, penumbra_error *err);
+/* The same as files in the existing folder `dir`: metrics.json, metrics.csv (means), images.csv (each image), and the
+ * curves of each metric as curves-METRIC.npy, .csv and .svg; for artifacts the places where they arise. */
+PENUMBRA_API bool penumbra_evaluation_save(const penumbra_evaluation *evaluation, const char *dir, penumbra_error *err);
+
+/* Every metric with its parameters (name NULL), or one:
+ * [{"name","title","summary","paper","needs","headline","better","parameters":[…]}]. */
+PENUMBRA_API char *penumbra_metrics_json(const char *name, penumbra_error *err);
+
 /* ---- maps ------------------------------------------------------------------------------------------------------- */
 
 /* How two maps (.npy) agree: {"spearman","pearson","top5_jaccard","ssim","max_abs_difference","shape"}. */

@@ -17,8 +17,7 @@ static double now(void)
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Messages about the picture begin with its file. */
-static bool prepare(const struct penumbra_model *model, const struct penumbra_image *image, struct input *input,
+bool api_preprocess(const struct penumbra_model *model, const struct penumbra_image *image, struct input *input,
                     struct error *err)
 {
   return preprocess(model->card, &image->image, input, err) || error_prefix(err, "%s", image->name);
@@ -28,7 +27,7 @@ bool penumbra_preprocess(const penumbra_model *model, const penumbra_image *imag
 {
   struct error failed = {ERROR_NONE};
   struct input input = {0};
-  if (!prepare(model, image, &input, &failed))
+  if (!api_preprocess(model, image, &input, &failed))
     return api_error(err, &failed);
   const size_t pixels = (size_t)input.geometry.height * (size_t)input.geometry.width, channels = (size_t)input.channels;
   for (size_t i = 0; i < pixels; i++)
@@ -44,7 +43,7 @@ bool penumbra_predict(const penumbra_model *model, const penumbra_image *image, 
   struct error failed = {ERROR_NONE};
   struct input input = {0};
   struct session *session = NULL;
-  const bool ok = prepare(model, image, &input, &failed) &&
+  const bool ok = api_preprocess(model, image, &input, &failed) &&
                   (session = session_open(model->predictor, &(struct session_options){.threads = threads}, &failed)) &&
                   (session_predict(session, input.x, 1, scores, NULL, &failed) ||
                    error_prefix(&failed, "%s", image->name));
@@ -62,8 +61,7 @@ static bool forward_progress(void *context, const struct progress *p)
   return request->progress(request->progress_context, &out);
 }
 
-/* The request's fields, checked; zero means default. */
-static bool read_request(const penumbra_request *request, struct explain *explain, struct error *err)
+bool api_request(const penumbra_request *request, struct explain *explain, struct error *err)
 {
   explain->seed = request->seed;
   explain->target = request->target ? request->target : "top";
@@ -215,8 +213,8 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
     .evaluate.precision = &precision, .predictor = model->predictor, .model = model->onnx, .card = model->card, .input = input, .labels = model->labels,
     .thresholds = model->thresholds,
   };
-  if (!read_request(request, &explain, err) ||
-      !params_parse(method->params, method->name, request->params, options, err) || !prepare(model, image, input, err) ||
+  if (!api_request(request, &explain, err) ||
+      !params_parse(method->params, method->name, request->params, options, err) || !api_preprocess(model, image, input, err) ||
       !explanation_init(&x->e, err))
     return false;
   if (image->image.note)

@@ -51,6 +51,12 @@ bool api_error(penumbra_error *to, const struct error *from);
 /* JSON as a text the caller owns; the reference is consumed. */
 char *api_text(json_t *json, penumbra_error *err);
 
+/* A request's fields, checked, into explain (whose evaluate.precision is there); zero means default. */
+bool api_request(const penumbra_request *request, struct explain *explain, struct error *err);
+/* The picture on the model's grid; messages about it begin with its file. */
+bool api_preprocess(const struct penumbra_model *model, const struct penumbra_image *image, struct input *input,
+                    struct error *err);
+
 struct penumbra_image *image_reference(const struct penumbra_image *image);
 const char *model_sha256(const struct penumbra_model *model);
 

@@ -2,6 +2,7 @@
 /* The public functions that belong to no object. */
 #include "api/object.h"
 #include "metrics/agreement.h"
+#include "metrics/metric.h"
 #include "perturb/fill.h"
 #include "phantom/phantom.h"
 
@@ -77,6 +78,21 @@ char *penumbra_methods_json(const char *name, penumbra_error *err)
     return NULL;
   }
   json_array_append_new(list, method_json(method));
+  return api_text(list, err);
+}
+
+char *penumbra_metrics_json(const char *name, penumbra_error *err)
+{
+  struct error failed = {ERROR_NONE};
+  json_t *list = json_array();
+  const struct metric *metric = name ? metric_require(name, &failed) : metric_at(0);
+  if (!metric) {
+    json_decref(list);
+    api_error(err, &failed);
+    return NULL;
+  }
+  for (int i = 0; name ? i < 1 : metric_at(i) != NULL; i++)
+    json_array_append_new(list, metric_json(name ? metric : metric_at(i)));
   return api_text(list, err);
 }
 

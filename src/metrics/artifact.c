@@ -90,7 +90,7 @@ struct artifact {
   double *flips;            /* [rows, columns] mean over draws; -1 where the patch's centre is outside */
   int64_t *raised, *crossed; /* [classes] positions at which the class rose most, crossed its threshold */
   double rate, rise;
-  int64_t positions;
+  int64_t positions, evaluations;
 };
 
 static bool set_decision(struct artifact *a, struct error *err)
@@ -200,6 +200,7 @@ static bool slide(struct artifact *a, const char *fill, const char *patch, int d
     const json_t *occlusion = json_object_get(slid.details, "occlusion");
     a->rows = (int)grid->dim[0];
     a->columns = (int)grid->dim[1];
+    a->evaluations += slid.evaluations;
     if (!a->inside) {
       a->flips = mem_zero((size_t)a->rows * (size_t)a->columns, sizeof *a->flips);
       ok = (a->flips || error_memory(err, "positions")) && find_inside(a, occlusion, err);
@@ -241,6 +242,7 @@ static void report(const struct artifact *a, int draws, struct measurement *out)
   measurement_value(out, "rate", a->rate / n);
   measurement_value(out, "rise", a->rise / n);
   measurement_detail(out, "positions", json_integer((json_int_t)a->positions));
+  measurement_detail(out, "evaluations", json_integer((json_int_t)a->evaluations));
   measurement_detail(out, "flips", json_pack("{s:[i,i], s:o}", "shape", a->rows, a->columns, "data", data));
   measurement_detail(out, "raised", counts_json(a, a->raised));
   measurement_detail(out, "crossed", counts_json(a, a->crossed));
