@@ -171,6 +171,23 @@ static void print_layers(const json_t *layers)
            json_number_value(json_object_get(layer, "macs")) * 1e-6);
 }
 
+/* "in file     447 operators: 98 Add, 72 MatMul …" */
+static void print_operators(const char *what, const json_t *counts)
+{
+  const char *type;
+  json_t *count;
+  json_int_t total = 0;
+  json_object_foreach ((json_t *)(uintptr_t)counts, type, count)
+    total += json_integer_value(count);
+  printf("  %-11s %lld operators:", what, (long long)total);
+  const char *between = " ";
+  json_object_foreach ((json_t *)(uintptr_t)counts, type, count) {
+    printf("%s%lld %s", between, (long long)json_integer_value(count), type);
+    between = ", ";
+  }
+  putchar('\n');
+}
+
 static void print_report(const struct args *args, const char *path, const json_t *model, const json_t *file)
 {
   char shape[96];
@@ -189,6 +206,8 @@ static void print_report(const struct args *args, const char *path, const json_t
          json_integer_value(json_object_get(output, "classes")) == 1 ? "" : "es");
   printf("  activation  %s (the graph ends in %s)\n", text_of(model, "activation"), text_of(model, "ends_in"));
   printf("  layer       %s (watched unless --layer says another)\n", text_of(model, "default_layer"));
+  print_operators("in file", json_object_get(json_object_get(model, "operators"), "file"));
+  print_operators("run", json_object_get(json_object_get(model, "operators"), "run"));
   printf("  work        %.3f MMAC for one image\n", json_number_value(json_object_get(model, "macs")) * 1e-6);
   printf("\nCard (%s):\n", args_has(args, "card") ? args_text(args, "card")
                            : file                 ? card_path(args, path)

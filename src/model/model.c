@@ -275,10 +275,25 @@ static bool read_card(struct model *model, const char *path, const struct model_
   return true;
 }
 
+/* {"Conv": 53, …} */
+static json_t *count_operators(const struct graph *graph)
+{
+  json_t *counts = json_object();
+  for (int i = 0; counts && i < graph->n_nodes; i++) {
+    const char *type = graph->nodes[i]->type;
+    const json_int_t before = json_integer_value(json_object_get(counts, type));
+    json_object_set_new(counts, type, json_integer(before + 1));
+  }
+  return counts;
+}
+
 static bool open_model(struct model *model, const char *path, const struct model_options *options, struct error *err)
 {
   if (!onnx_load(path, &(struct onnx_options){.external_symlinks = options->external_symlinks}, &model->onnx, err))
     return false;
+  model->in_file = count_operators(model->onnx.graph);
+  if (!model->in_file)
+    return error_memory(err, "a model");
   if (!read_card(model, path, options, err))
     return false;
   if (!settle_input(model, err) || !settle_output(model, err) || !graph_build(model->onnx.graph, err) ||
@@ -317,6 +332,7 @@ void model_close(struct model *model)
   if (!model)
     return;
   onnx_unload(&model->onnx);
+  json_decref(model->in_file);
   card_free(&model->card);
   mem_free(model->path);
   mem_free(model);
@@ -332,6 +348,26 @@ static json_t *shape_json(const struct shape *shape)
   return list;
 }
 
+/* What is left to run when everything is folded and fused: a pass over memory each. */
+static json_t *run_operators(const struct model *model)
+{
+  struct error ignored = {ERROR_NONE};
+  struct graph *fused = graph_fused(model->graph, FUSE_ALL, NULL, 0, &ignored);
+  json_t *counts = fused ? json_object() : NULL;
+  for (int i = 0; counts && i < fused->n_nodes; i++) {
+    const struct node *node = fused->nodes[i];
+    if (node_is_view(node))
+      continue;
+    char name[96];
+    (void)snprintf(name, sizeof name, "%s%s%s", node->type, node->residual ? "+sum" : "",
+                   node->n_post ? "+activation" : "");
+    const json_int_t before = json_integer_value(json_object_get(counts, name));
+    json_object_set_new(counts, name, json_integer(before + 1));
+  }
+  graph_free(fused);
+  return counts;
+}
+
 json_t *model_json(const struct model *model)
 {
   const struct graph *graph = model->graph;
@@ -344,14 +380,14 @@ json_t *model_json(const struct model *model)
     json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I}", "name", node->out[0]->name, "op", node->type,
                                             "shape", shape_json(&node->out[0]->t.shape), "macs", (json_int_t)own));
   }
-  return json_pack("{s:s, s:I, s:I, s:s, s:{s:s, s:o}, s:{s:s, s:I}, s:s, s:s, s:s?, s:b, s:I, s:o, s:o}", "path",
-                   model->path, "ir_version", (json_int_t)model->onnx.ir_version, "opset",
+  return json_pack("{s:s, s:I, s:I, s:s, s:{s:s, s:o}, s:{s:s, s:I}, s:s, s:s, s:s?, s:b, s:I, s:{s:O, s:o}, s:o, s:o}",
+                   "path", model->path, "ir_version", (json_int_t)model->onnx.ir_version, "opset",
                    (json_int_t)model->onnx.opset, "producer", model->onnx.producer, "input", "name",
                    graph->inputs[0]->name, "shape", shape_json(&graph->inputs[0]->t.shape), "output", "name",
                    graph->outputs[0]->name, "classes", (json_int_t)model->predictor.classes, "ends_in",
                    activation_name(model->ends_in), "activation", activation_name(model->activation), "default_layer",
-                   model->default_layer, "card_found", model->card_found, "macs", (json_int_t)macs, "card",
-                   card_json(&model->card), "layers", layers);
+                   model->default_layer, "card_found", model->card_found, "macs", (json_int_t)macs, "operators", "file",
+                   model->in_file, "run", run_operators(model), "card", card_json(&model->card), "layers", layers);
 }
 
 json_t *model_draft_card(const char *path, struct error *err)

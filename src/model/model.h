@@ -21,6 +21,7 @@ struct model {
   struct predictor predictor;
   char *path;
   struct onnx_model onnx;
+  json_t *in_file;            /* operators of the file and how many of each */
   struct graph *graph;        /* built and simplified; ends at `raw` */
   struct card card;
   bool card_found;            /* false: defaults only */
