@@ -50,7 +50,9 @@ def main():
         arguments = ["--no-suite", "slow", *arguments]
     log = build / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    status = subprocess.run(["meson", "test", "-C", str(build), *arguments], check=False).returncode
+    # Limits are for hangs: a busy machine or a sanitizer must not look like one.
+    status = subprocess.run(["meson", "test", "-C", str(build), "--timeout-multiplier", "6", *arguments],
+                            check=False).returncode
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
 
     passed = failed = 0
