@@ -182,11 +182,22 @@ PENUMBRA_API const char *penumbra_explanation_array_name(const penumbra_explanat
 /* result.json: model, image, preprocessing, target, method, map, quality, timing, warnings. */
 PENUMBRA_API char *penumbra_explanation_json(const penumbra_explanation *explanation, penumbra_error *err);
 
-enum { PENUMBRA_OVERWRITE = 1 }; /* replace an existing folder */
-/* All files of an explanation (.npy arrays, overlay.png, the method's pictures, result.json) into folder `dir`, which
- * appears whole or not at all. */
+enum {
+  PENUMBRA_OVERWRITE = 1,  /* replace an existing folder */
+  PENUMBRA_NO_REPORT = 2,  /* write no report.html */
+  PENUMBRA_REPORT_JSON = 4 /* write what it would show as JSON instead: report.json */
+};
+/* All files of an explanation (.npy arrays, overlay.png, the method's pictures, report.html, result.json) into folder
+ * `dir`, which appears whole or not at all. */
 PENUMBRA_API bool penumbra_explanation_save(const penumbra_explanation *explanation, const char *dir, unsigned flags,
                                             penumbra_error *err);
+
+/* One page for several explanations of one image, side by side: `dirs` are folders that penumbra_explanation_save made
+ * (NULL-terminated, at most 32), `path` is the file to write. `evaluation`: a folder of penumbra_evaluation_save_image
+ * whose subjects have the methods' names, for their curves and figures; NULL: not measured. The page is self-contained,
+ * below 3 MB, and asks the network for nothing. With PENUMBRA_REPORT_JSON the file is JSON. */
+PENUMBRA_API bool penumbra_report(const penumbra_image *image, const char *const *dirs, const char *evaluation,
+                                  const char *path, unsigned flags, penumbra_error *err);
 
 /* Every method with its parameters (name NULL), or one: [{"name","summary","paper","needs","parameters":[…]}]. */
 PENUMBRA_API char *penumbra_methods_json(const char *name, penumbra_error *err);

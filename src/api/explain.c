@@ -149,6 +149,25 @@ static json_t *map_json(const struct explanation *e)
                    (json_int_t)(at % width), (json_int_t)(at / width));
 }
 
+/* The highest scores with their labels, ties by index. */
+static json_t *top_classes(const struct explanation *e, const char *const *labels)
+{
+  enum { SHOWN = 10 };
+  int64_t top[SHOWN + 1], n = 0; /* one more, which drops out */
+  for (int64_t k = 0; k < e->classes; k++) {
+    int64_t at = n;
+    for (; at > 0 && e->scores[k] > e->scores[top[at - 1]]; at--)
+      top[at] = top[at - 1];
+    top[at] = k;
+    n += n < SHOWN;
+  }
+  json_t *list = json_array();
+  for (int64_t i = 0; i < n; i++)
+    json_array_append_new(list, json_pack("{s:I, s:s, s:o}", "index", (json_int_t)top[i], "label", labels[top[i]], "score",
+                                          json_number_or_null((double)e->scores[top[i]])));
+  return list;
+}
+
 static json_t *model_info(const struct penumbra_model *model)
 {
   const struct predictor *p = model->predictor;
@@ -227,7 +246,10 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
   if (!x->label)
     return error_memory(err, "an explanation");
   x->result = result_json(x, model, input, method, options, &explain, now() - from);
-  return x->result != NULL || error_memory(err, "an explanation");
+  json_t *trust = x->result ? trust_json(&x->e, err) : NULL;
+  return (trust && json_object_set_new(x->result, "trust", trust) == 0 &&
+          json_object_set_new(x->result, "top_classes", top_classes(&x->e, model->labels)) == 0) ||
+         error_memory(err, "an explanation");
 }
 
 penumbra_explanation *penumbra_explain(const penumbra_model *model, const penumbra_image *image,
@@ -311,7 +333,7 @@ bool penumbra_explanation_save(const penumbra_explanation *x, const char *dir, u
     (void)snprintf(name, sizeof name, "%s.json", document);
     ok = ok && output_path(&out, name, path, sizeof path, &failed) && json_write_path(content, path, &failed);
   }
-  ok = ok && figures_write(x, &out, &failed) && output_path(&out, "result.json", path, sizeof path, &failed) &&
+  ok = ok && figures_write(x, &out, &failed) && report_write(x, flags, &out, &failed) && output_path(&out, "result.json", path, sizeof path, &failed) &&
        json_write_path(x->result, path, &failed) && output_commit(&out, &failed);
   output_end(&out);
   return ok || api_error(err, &failed);

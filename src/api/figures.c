@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const float *shown_heat(const struct penumbra_explanation *x)
+const float *figures_heat(const struct penumbra_explanation *x)
 {
   const struct npy *heat = explanation_find(&x->e, "heatmap");
   const int64_t pixels = heat->dim[heat->rank - 1] * heat->dim[heat->rank - 2];
@@ -22,8 +22,9 @@ static bool draw_overlay(const struct penumbra_explanation *x, struct image *out
   const size_t pixels = (size_t)source->width * (size_t)source->height;
   const struct npy *seen = explanation_find(&x->e, "coverage");
   char title[160], summary[160];
-  const char *lines[8] = {summary};
+  const char *lines[9] = {summary};
   int n = 1;
+  struct str trust;
   unsigned char *coverage = seen ? mem_alloc(pixels) : NULL;
   if (seen && !coverage)
     return error_memory(err, "an overlay");
@@ -37,11 +38,15 @@ static bool draw_overlay(const struct penumbra_explanation *x, struct image *out
   json_array_foreach(x->e.warnings, i, warning)
     if (n < 7)
       lines[n++] = json_string_value(json_object_get(warning, "message"));
+  str_init(&trust, 1000);
+  trust_line(json_object_get(x->result, "trust"), &trust);
+  lines[n++] = trust.text;
   lines[n] = NULL;
   const struct overlay overlay = {
-    .heat = shown_heat(x), .title = title, .unit = "score drop", .lines = lines, .coverage = coverage,
+    .heat = figures_heat(x), .title = title, .unit = "score drop", .lines = lines, .coverage = coverage,
   };
   const bool ok = render_overlay(source, &overlay, out, err);
+  str_free(&trust);
   mem_free(coverage);
   return ok;
 }

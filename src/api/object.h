@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "image/image.h"
 #include "methods/explanation.h"
 #include "methods/method.h"
@@ -60,7 +61,19 @@ bool api_preprocess(const struct penumbra_model *model, const struct penumbra_im
 struct penumbra_image *image_reference(const struct penumbra_image *image);
 const char *model_sha256(const struct penumbra_model *model);
 
+/* result.json's "trust": what the run itself measured, "not measured" for the rest; NULL on error. And as one line of
+ * text. */
+json_t *trust_json(const struct explanation *e, struct error *err);
+void trust_line(const json_t *trust, struct str *line);
+
 /* Pictures of an explanation into a folder being written: overlay.png and what its arrays allow. */
 bool figures_write(const struct penumbra_explanation *explanation, const struct output *out, struct error *err);
+
+/* The shown class's heat map, [height, width] of the picture; borrowed. */
+const float *figures_heat(const struct penumbra_explanation *explanation);
+
+/* report.html (PENUMBRA_NO_REPORT: nothing; PENUMBRA_REPORT_JSON: report.json) of one explanation, likewise. */
+bool report_write(const struct penumbra_explanation *explanation, unsigned flags, const struct output *out,
+                  struct error *err);
 
 #endif

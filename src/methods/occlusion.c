@@ -479,6 +479,37 @@ static bool crossing_map(const struct occlusion *o, struct error *err)
   return true;
 }
 
+/* The share of positions at which hiding raised another finding over its threshold: there the patch itself looks like
+ * something. The healthy class is no finding. Undefined where there is no other finding, and for softmax's logits, which
+ * have no thresholds. */
+static void artifact_share(const struct occlusion *o)
+{
+  const struct explain *explain = o->explain;
+  const bool logit = explain->evaluate.session.score == SCORE_LOGIT;
+  const float *base = evaluator_scores(o->evaluator);
+  const int64_t cells = (int64_t)o->y.count * o->x.count;
+  int64_t findings = 0, positions = 0, raised = 0;
+  if (logit && !(explain->model && explain->model->activation == ACTIVATION_SIGMOID))
+    return;
+  for (int64_t i = 0; i < cells; i++) {
+    bool any = false;
+    if (!o->seen[i])
+      continue;
+    findings = 0;
+    for (int64_t k = 0; k < o->classes; k++) {
+      const double t = explain->thresholds[k], bound = logit ? log(t / (1 - t)) : t;
+      if (k == o->out->target || k == explain->card->normal)
+        continue;
+      findings++;
+      any |= (double)base[k] < bound && (double)o->grid[i * o->classes + k] >= bound;
+    }
+    positions++;
+    raised += any;
+  }
+  if (positions && findings)
+    json_object_set_new(o->out->quality, "artifact_share", json_real((double)raised / (double)positions));
+}
+
 static bool drop_maps(struct occlusion *o, struct error *err)
 {
   const int64_t dims[3] = {o->n_targets, o->y.n, o->x.n};
@@ -642,6 +673,7 @@ static bool occlude(struct occlusion *o, struct error *err)
       memcpy(o->grid + i * o->classes, evaluator_scores(o->evaluator), (size_t)o->classes * sizeof *o->grid);
   if (!drop_maps(o, err) || !class_maps(o, err) || !classes_seen(o, err) || !crossing_map(o, err))
     return false;
+  artifact_share(o);
   report(o, &end);
   return true;
 }

@@ -158,6 +158,21 @@ bool agreement_of(const float *a, const float *b, int64_t height, int64_t width,
   return ok;
 }
 
+bool agreement_matrix(const float *const *maps, int count, int64_t n, double *matrix, struct error *err)
+{
+  double *ranks = mem_zero((size_t)count * (size_t)n, sizeof *ranks);
+  if (!ranks)
+    return error_memory(err, "ranks");
+  bool ok = true;
+  for (int i = 0; ok && i < count; i++)
+    ok = ranks_of(maps[i], n, ranks + i * n, err);
+  for (int i = 0; ok && i < count; i++)
+    for (int j = 0; j <= i; j++)
+      matrix[i * count + j] = matrix[j * count + i] = correlation(ranks + i * n, ranks + j * n, n);
+  mem_free(ranks);
+  return ok;
+}
+
 /* Integer arrays count as numbers. */
 static float *as_floats(const struct npy *array, struct error *err)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Curves as SVG 1.1 text. What is said by colour is also said by dashes, in the legend and in the description. */
+#include "render/html.h"
 #include "render/render.h"
 #include "render/text.h"
 
@@ -21,30 +22,6 @@ static const double greatest = 1e300; /* beyond it differences could overflow */
 static bool usable(double v)
 {
   return fabs(v) <= greatest; /* false for NaN */
-}
-
-/* XML's special characters as entities; what XML 1.0 does not allow becomes U+FFFD. */
-static void append_text(struct str *svg, const char *text)
-{
-  while (*text) {
-    const char *from = text;
-    uint32_t c = text_next(&text);
-    bool allowed = (c >= 0x20 || c == '\t' || c == '\n') && c != 0xFFFE && c != 0xFFFF && c != TEXT_REPLACEMENT;
-    if (c == '<')
-      str_append(svg, "&lt;");
-    else if (c == '>')
-      str_append(svg, "&gt;");
-    else if (c == '&')
-      str_append(svg, "&amp;");
-    else if (c == '"')
-      str_append(svg, "&quot;");
-    else if (c == '\'')
-      str_append(svg, "&#39;");
-    else if (allowed)
-      str_append_bytes(svg, from, (size_t)(text - from));
-    else
-      str_append(svg, "\xEF\xBF\xBD");
-  }
 }
 
 static void append_coordinates(struct str *svg, const char *before, double x, const char *between, double y)
@@ -192,13 +169,13 @@ static void append_axes(struct str *svg, const struct axis *x, const struct axis
   if (x_label) {
     append_coordinates(svg, "<text x=\"", x->from + x->size / 2, "\" y=\"", y->from + 41);
     str_append(svg, "\">");
-    append_text(svg, x_label);
+    html_text(svg, x_label);
     str_append(svg, "</text>\n");
   }
   if (y_label) {
     append_coordinates(svg, "<text transform=\"translate(", 18, " ", y->from + y->size / 2);
     str_append(svg, ") rotate(-90)\">");
-    append_text(svg, y_label);
+    html_text(svg, y_label);
     str_append(svg, "</text>\n");
   }
   str_append(svg, "</g>\n");
@@ -251,7 +228,7 @@ static void append_curve(struct str *svg, const struct curve *c, size_t index, c
                    band ? "<path stroke=\"none\" fill-opacity=\".18\" fill=\""
                         : "<path fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\" "
                           "stroke=\"");
-        append_text(svg, color);
+        html_text(svg, color);
         if (!band && dashes[index % STYLES][0])
           str_printf(svg, "\" stroke-dasharray=\"%s", dashes[index % STYLES]);
         str_append(svg, "\" d=\"");
@@ -285,7 +262,7 @@ static void append_description(struct str *svg, const struct curve *curves, size
       first++;
     while (last > first && !has_point(curve, last - 1, false))
       last--;
-    append_text(svg, curve->name ? curve->name : "curve");
+    html_text(svg, curve->name ? curve->name : "curve");
     if (first == last)
       str_append(svg, ": no points. ");
     else
@@ -320,7 +297,7 @@ static bool append_wrapped(struct str *svg, const char *text, double x, double *
   for (int i = 0; i < block.count; i++, *y += LINE) {
     append_coordinates(svg, "<text x=\"", x, "\" y=\"", *y);
     str_printf(svg, "\"%s>", attributes);
-    append_text(svg, block.line[i]);
+    html_text(svg, block.line[i]);
     str_append(svg, "</text>\n");
   }
   text_block_free(&block);
@@ -335,7 +312,7 @@ static bool append_legend(struct str *svg, const struct curve *curves, size_t n,
     double y = top + (double)(c / (size_t)legend->per_row) * LINE;
     append_coordinates(svg, "<path fill=\"none\" stroke-width=\"2\" d=\"M", x, " ", y - 4.5);
     str_append(svg, "h26\" stroke=\"");
-    append_text(svg, curve_color(&curves[c], c));
+    html_text(svg, curve_color(&curves[c], c));
     if (dashes[c % STYLES][0])
       str_printf(svg, "\" stroke-dasharray=\"%s", dashes[c % STYLES]);
     str_append(svg, "\"/>\n");
@@ -365,13 +342,13 @@ bool plot_svg(const struct curve *curves, size_t n, const char *title, const cha
   str_printf(svg,
              "\" role=\"img\" font-family=\"system-ui, sans-serif\" font-size=\"%d\" fill=\"currentColor\">\n<title>",
              FONT);
-  append_text(svg, title ? title : "Curves");
+  html_text(svg, title ? title : "Curves");
   str_append(svg, "</title>\n");
   append_description(svg, curves, n);
   for (int i = 0; i < heading.count; i++) {
     append_coordinates(svg, "<text x=\"", x.from, "\" y=\"", 24 + i * 21);
     str_printf(svg, "\" font-size=\"%d\" font-weight=\"600\">", TITLE_FONT);
-    append_text(svg, heading.line[i]);
+    html_text(svg, heading.line[i]);
     str_append(svg, "</text>\n");
   }
   text_block_free(&heading);
