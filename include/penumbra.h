@@ -148,7 +148,8 @@ typedef struct penumbra_request {
   const char *score;         /* "prob" (default) or "logit" */
   uint64_t seed;
   int threads;               /* < 1: all cores; the result does not depend on it */
-  size_t memory;             /* bytes beyond the model's weights, 0: 1 GiB; the result does not depend on it */
+  size_t memory;             /* bytes beyond the model's weights, 0: 1 GiB; the result does not depend on it, but for
+                                last bits where it is too little for incremental runs */
   int64_t evals;             /* ceiling on evaluations, 0: none */
   double budget;             /* s, 0: none; the run stops there with what it has */
   const char *precision;     /* "f32" (default: a map does not depend on the CPU), "bf16" (an error where the CPU lacks it), or

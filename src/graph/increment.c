@@ -178,6 +178,42 @@ static bool make_base(struct increment *inc, struct error *err)
   return true;
 }
 
+/* The tail for 2^log2 samples, bound to the memory of them all. */
+static struct run *tail_run(struct increment *inc, int log2, struct error *err)
+{
+  if (!inc->tail_runs[log2]) {
+    struct value *layer = inc->options.layer && !inc->layers[inc->options.layer->id].head
+                            ? inc->tail->values[inc->options.layer->id]
+                            : NULL;
+    struct run *run = run_new(inc->tail, inc->compute, (int64_t)1 << log2, &layer, layer != NULL, false, err);
+    if (!run)
+      return NULL;
+    if (run_bytes(run) > inc->tail_bytes) {
+      void *larger = mem_map(run_bytes(run));
+      if (!larger) {
+        run_free(run);
+        error_memory(err, "activations");
+        return NULL;
+      }
+      mem_unmap(inc->tail_memory, inc->tail_bytes);
+      inc->tail_memory = larger;
+      inc->tail_bytes = run_bytes(run);
+    }
+    inc->tail_runs[log2] = run;
+  }
+  run_bind(inc->tail_runs[log2], inc->tail_memory);
+  return inc->tail_runs[log2];
+}
+
+/* The largest that will be needed, so that increment_bytes tells what a call takes. */
+static bool make_tail_run(struct increment *inc, struct error *err)
+{
+  int log2 = TAIL_LOG2;
+  while ((1 << log2) > inc->options.batch)
+    log2--;
+  return tail_run(inc, log2, err) != NULL;
+}
+
 struct increment *increment_new(const struct graph *graph, struct compute *compute,
                                 const struct increment_options *options, struct error *err)
 {
@@ -204,7 +240,7 @@ struct increment *increment_new(const struct graph *graph, struct compute *compu
   ok = ok && make_stages(inc, err);
   if (ok)
     widen_bounds(inc);
-  ok = ok && make_tail(inc, err) && place_memory(inc, err) && make_base(inc, err);
+  ok = ok && make_tail(inc, err) && place_memory(inc, err) && make_base(inc, err) && make_tail_run(inc, err);
   if (!ok) {
     increment_free(inc);
     return NULL;
@@ -261,32 +297,6 @@ static void make_whole(void *context, int64_t begin, int64_t end)
     window_gather(&view, &j->layer->window[j->first + i], &all,
                   j->to + (size_t)i * (size_t)v->height * (size_t)v->width * v->pixel, v->pixel);
   }
-}
-
-static struct run *tail_run(struct increment *inc, int log2, struct error *err)
-{
-  if (!inc->tail_runs[log2]) {
-    struct value *layer = inc->options.layer && !inc->layers[inc->options.layer->id].head
-                            ? inc->tail->values[inc->options.layer->id]
-                            : NULL;
-    struct run *run = run_new(inc->tail, inc->compute, (int64_t)1 << log2, &layer, layer != NULL, false, err);
-    if (!run)
-      return NULL;
-    if (run_bytes(run) > inc->tail_bytes) {
-      void *larger = mem_map(run_bytes(run));
-      if (!larger) {
-        run_free(run);
-        error_memory(err, "activations");
-        return NULL;
-      }
-      mem_unmap(inc->tail_memory, inc->tail_bytes);
-      inc->tail_memory = larger;
-      inc->tail_bytes = run_bytes(run);
-    }
-    inc->tail_runs[log2] = run;
-  }
-  run_bind(inc->tail_runs[log2], inc->tail_memory);
-  return inc->tail_runs[log2];
 }
 
 static bool run_tail(struct increment *inc, int n, float *raw, float *activations, struct error *err)

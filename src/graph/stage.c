@@ -130,7 +130,8 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
       area = whole;
     if (conv && area < whole) /* whole maps may be gathered instead */
       area = whole;
-    return stage_pixel_bytes((conv ? window_chunk[0] : batch) * area, in->view.pixel);
+    const int64_t at_once = conv ? batch < window_chunk[0] ? 1 : window_chunk[0] : batch;
+    return stage_pixel_bytes(at_once * area, in->view.pixel);
   }
   if (stage->rule.kind == WINDOW_POINT)
     for (int k = 0; k < node->n_in; k++)

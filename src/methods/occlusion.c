@@ -454,8 +454,8 @@ static bool classes_seen(const struct occlusion *o, struct error *err)
     count[most] = 0;
   }
   mem_free(count);
-  return list ? json_object_set_new(o->out->details, "classes_under_occlusion", list) == 0
-              : error_memory(err, "class counts");
+  return (list && json_object_set_new(o->out->details, "classes_under_occlusion", list) == 0) ||
+         error_memory(err, "class counts");
 }
 
 /* Which labels of a multi-label model cross their threshold at a position: 1 rises above it, -1 falls below. */

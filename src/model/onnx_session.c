@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { MAX_CHANGES = 64, MIN_CHANGES = 4 };   /* positions of one incremental call */
+enum { MAX_CHANGES = 64 };                    /* positions of one incremental call */
 enum { MAX_LOCKSTEP = 32, MIN_LOCKSTEP = 2 }; /* sequences that step at once */
 
 /* Windows are used where they leave at most this share of the work: below that, gathering eats the gain. */
@@ -30,7 +30,8 @@ struct onnx_session {
   struct run *runs[MAX_BATCH_LOG2 + 1]; /* for 1, 2, 4 … samples, made on first need */
   void *memory;
   size_t memory_bytes;
-  size_t limit; /* bytes, from the options */
+  size_t limit;  /* bytes, from the options */
+  size_t beside; /* bytes in use beside windows: a run on one image, the caller's images */
   bool exact_full;
   struct increment *increment; /* for changes of increment_height x increment_width, or NULL */
   int increment_height, increment_width, increment_batch;
@@ -121,17 +122,20 @@ static bool make_increment(struct onnx_session *s, int height, int width, struct
   s->sequences_height = s->sequences_width = s->sequences_wanted = s->lockstep = 0;
   s->increment_height = height;
   s->increment_width = width;
-  for (s->increment_batch = MAX_CHANGES; s->increment_batch >= MIN_CHANGES; s->increment_batch /= 2) {
+  const struct predictor *p = s->base.predictor;
+  const size_t rect = (size_t)height * (size_t)width * (size_t)p->channels * sizeof(float);
+  const size_t own = rect + (s->layer ? tensor_bytes(&s->layer->t) : 0) + (size_t)p->classes * sizeof(float);
+  for (s->increment_batch = MAX_CHANGES; s->increment_batch >= 1; s->increment_batch /= 2) {
     const struct increment_options options = {height, width, s->increment_batch, 1, s->layer};
     s->increment = increment_new(s->graph, s->compute, &options, err);
     if (!s->increment)
       return false;
-    if (increment_bytes(s->increment) <= s->limit)
+    if (s->beside + increment_bytes(s->increment) + (size_t)s->increment_batch * own <= s->limit)
       return true;
     increment_free(s->increment);
     s->increment = NULL;
   }
-  s->increment_batch = 0; /* the plain path needs less */
+  s->increment_batch = 0; /* the plain path needs less; its last bits may be others */
   return true;
 }
 
@@ -305,6 +309,7 @@ static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err
   while (s->base.batch > 1 && each > limit / (size_t)s->base.batch)
     s->base.batch /= 2;
   s->base.memory = limit - (size_t)s->base.batch * (each - own);
+  s->beside = each + (size_t)s->base.batch * own;
   return true;
 }
 
