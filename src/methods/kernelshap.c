@@ -271,6 +271,9 @@ static bool fit(struct kernelshap *k, bool whole, struct error *err)
       for (int64_t j = 0; j < n; j++)
         phi[j] += k->inverse[i * n + j] * b;
     }
+    phi[n - 1] = k->delta[t]; /* the eliminated one, free of rounding */
+    for (int64_t j = 0; j < n - 1; j++)
+      phi[n - 1] -= phi[j];
   }
   return !whole || find_errors(k, err);
 }

@@ -94,7 +94,7 @@ static void tabulate_kernel(struct lime *l)
   double most = -INFINITY, total = 0;
   for (int64_t k = 0; k <= n; k++) {
     const double d = 1 - sqrt((double)k / (double)n);
-    l->kernel[k] = sqrt(exp(-d * d / (width * width)));
+    l->kernel[k] = surrogate_weight(k, n, width);
     l->sizes[k] = log_binomial(n, k) - d * d / (width * width) / 2;
     most = fmax(most, l->sizes[k]);
   }

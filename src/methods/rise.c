@@ -33,6 +33,7 @@ enum {
   BLOCK = 16,    /* masks whose moments are added together, while rows are in cache */
   TOLERANT = 16, /* times the default samples, as far as a tolerance may take a run */
   SAMPLES = 4000,
+  PART = 8192,   /* pixels that are worth a thread */
 };
 
 struct options {
@@ -196,7 +197,7 @@ static void add_rows(void *context, int64_t begin, int64_t end)
 
 static void flush(struct rise *r)
 {
-  threads_for(r->y.n, 8, add_rows, r);
+  threads_for(r->y.n, 1 + PART / r->x.n, add_rows, r);
   for (int k = 0; k < r->in_block; k++) {
     const double *a = r->block_scores + k * r->n_targets;
     for (int64_t t = 0; t < r->n_targets; t++)

@@ -10,6 +10,12 @@ enum { AUTO_FORWARD = 6 }; /* up to so many features `auto` selects them step by
 
 #define SELECTION_RIDGE 0.01 /* of highest-weights, likewise */
 
+double surrogate_weight(int64_t kept, int64_t features, double width)
+{
+  const double d = 1 - sqrt((double)kept / (double)features);
+  return exp(-d * d / (width * width) / 2);
+}
+
 bool surrogate_open(struct surrogate *s, int64_t features, int64_t targets, struct error *err)
 {
   const size_t n = (size_t)features, t = (size_t)targets;

@@ -32,6 +32,10 @@ struct surrogate {
   int64_t *chosen;   /* [S] */
 };
 
+/* Weight of a mask that keeps so many superpixels: exp(-d^2 / width^2)^(1/2), d = 1 - sqrt(kept / features) the cosine
+ * distance to the mask that keeps all. */
+double surrogate_weight(int64_t kept, int64_t features, double width);
+
 bool surrogate_open(struct surrogate *s, int64_t features, int64_t targets, struct error *err);
 void surrogate_close(struct surrogate *s);
 /* Fit every target of the design, which has a row at least. Errors and R2 only when `whole`: a map on the way can do
