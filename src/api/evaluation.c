@@ -2,6 +2,7 @@
 /* Judging maps: explain an image by every subject, hand the maps to every metric, keep one record an image. */
 #include "api/evaluation.h"
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "methods/fills_each.h"
@@ -343,8 +344,17 @@ static bool explain_subject(struct work *w, struct subject *s, struct error *err
   return ok || error_prefix(err, "%s: %s", w->image->name, s->name);
 }
 
+static size_t map_bytes(const penumbra_array *array)
+{
+  size_t n = 4;
+  for (int i = 0; i < array->rank; i++)
+    n *= (size_t)array->dims[i];
+  return n;
+}
+
 static bool make_maps(struct work *w, const penumbra_array *maps, struct error *err)
 {
+  char sha256[65];
   for (int i = 0; i < w->e->n_subjects; i++) {
     struct subject *s = &w->e->subjects[i];
     if (s->method) {
@@ -356,7 +366,9 @@ static bool make_maps(struct work *w, const penumbra_array *maps, struct error *
       return error_set(err, ERROR_USAGE, "%s: no map of %.80s is given", w->image->name, s->name);
     if (!take_map(s, &maps[i], &w->input.geometry, w->warnings, err))
       return error_prefix(err, "%s", w->image->name);
-    json_object_set_new(w->subjects, s->name, json_pack("{s:n}", "method"));
+    if (!file_sha256(maps[i].data, map_bytes(&maps[i]), sha256))
+      return error_memory(err, "a map");
+    json_object_set_new(w->subjects, s->name, json_pack("{s:n, s:s}", "method", "sha256", sha256));
   }
   return true;
 }

@@ -334,7 +334,7 @@ struct flips {
 static bool write_flips_of(const struct penumbra_evaluation *e, const json_t *of, const char *metric, const char *variant,
                            const char *dir, struct flips *all, struct error *err)
 {
-  int rows, columns;
+  int rows = 0, columns = 0;
   char name[96], path[PATH_SIZE];
   float *mean = mean_flips(e, metric, variant, &rows, &columns);
   if (!mean)

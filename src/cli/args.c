@@ -176,6 +176,8 @@ bool args_read(struct args *args, const struct command *command, int argc, char 
     return error_memory(err, "the command line");
   if ((command->uses & USES_METHODS) && !(args->tables[TABLE_METHODS] = tables_methods(args->arena)))
     return error_memory(err, "the command line");
+  if ((command->uses & USES_METRICS) && !(args->tables[TABLE_METRICS] = tables_metrics(args->arena)))
+    return error_memory(err, "the command line");
   size_t letters = 0; /* one word may hold as many options as letters */
   for (int i = 0; i < argc; i++)
     letters += strlen(argv[i]) + 1;

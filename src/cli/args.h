@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum args_table { TABLE_OWN, TABLE_COMMON, TABLE_CARD, TABLE_METHODS, ARGS_TABLES };
+enum args_table { TABLE_OWN, TABLE_COMMON, TABLE_CARD, TABLE_METHODS, TABLE_METRICS, ARGS_TABLES };
 
 struct given {
   const struct option *option;

@@ -23,7 +23,7 @@ struct option {
 /* clang-format on */
 
 /* Options that the library describes. */
-enum { USES_CARD = 1, USES_METHODS = 2 };
+enum { USES_CARD = 1, USES_METHODS = 2, USES_METRICS = 4 };
 
 struct command {
   const char *name;

@@ -104,7 +104,7 @@ void help_command(FILE *to, const struct args *args)
       help_wrap(to, paragraph, 0, 0);
     p += n + (p[n] == '\n');
   }
-  static const enum args_table order[] = {TABLE_OWN, TABLE_METHODS, TABLE_CARD, TABLE_COMMON};
+  static const enum args_table order[] = {TABLE_OWN, TABLE_METHODS, TABLE_METRICS, TABLE_CARD, TABLE_COMMON};
   const char *group = NULL;
   for (size_t i = 0; i < sizeof order / sizeof *order; i++)
     for (const struct option *o = args->tables[order[i]]; o && o->name; o++) {

@@ -147,7 +147,7 @@ char *tables_facts(struct arena *arena, const json_t *parameter)
   return facts;
 }
 
-/* The options of one method, from table[*n] on. */
+/* The options of one method or metric, from table[*n] on. */
 static bool add_method(struct arena *arena, const json_t *method, struct option *table, size_t *n)
 {
   const json_t *parameters = json_object_get(method, "parameters"), *p;
@@ -170,20 +170,32 @@ static bool add_method(struct arena *arena, const json_t *method, struct option 
   return true;
 }
 
-const struct option *tables_methods(struct arena *arena)
+/* Every parameter of every entry of a registry; the text is the library's. */
+static const struct option *parameters(struct arena *arena, char *text, const penumbra_error *cause)
 {
   struct error ignored = {0};
-  penumbra_error cause = {0};
-  json_t *list = tables_json(penumbra_methods_json(NULL, &cause), &cause, &ignored);
-  const json_t *method;
+  json_t *list = tables_json(text, cause, &ignored);
+  const json_t *item;
   size_t n = 0, i;
-  json_array_foreach (list, i, method)
-    n += json_array_size(json_object_get(method, "parameters"));
+  json_array_foreach (list, i, item)
+    n += json_array_size(json_object_get(item, "parameters"));
   struct option *table = list ? arena_array(arena, n + 1, sizeof *table) : NULL;
   n = 0;
-  json_array_foreach (list, i, method)
-    if (table && !add_method(arena, method, table, &n))
+  json_array_foreach (list, i, item)
+    if (table && !add_method(arena, item, table, &n))
       table = NULL;
   json_decref(list);
   return table;
+}
+
+const struct option *tables_methods(struct arena *arena)
+{
+  penumbra_error cause = {0};
+  return parameters(arena, penumbra_methods_json(NULL, &cause), &cause);
+}
+
+const struct option *tables_metrics(struct arena *arena)
+{
+  penumbra_error cause = {0};
+  return parameters(arena, penumbra_metrics_json(NULL, &cause), &cause);
 }

@@ -23,6 +23,8 @@ bool tables_error(const penumbra_error *from, struct error *err);
  * A parameter that several methods have stands there once for each. */
 const struct option *tables_card(struct arena *arena);
 const struct option *tables_methods(struct arena *arena);
+/* The same of metrics. */
+const struct option *tables_metrics(struct arena *arena);
 
 /* Facts of one parameter in words: "px, 1..224, default 32 (paper: 16)". */
 char *tables_facts(struct arena *arena, const json_t *parameter);

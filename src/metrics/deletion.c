@@ -27,6 +27,7 @@ const struct metric metric_deletion = {
   .needs = METRIC_MAP,
   .headline = "auc",
   .less_is_better = true,
+  .columns = "auc_relative",
   .x_label = "share of pixels replaced",
   .y_label = "score",
   .params = params,

@@ -33,6 +33,7 @@ const struct metric metric_insertion = {
   .paper = "Petsiuk, Das, Saenko: RISE: randomized input sampling for explanation of black-box models, BMVC 2018",
   .needs = METRIC_MAP,
   .headline = "auc",
+  .columns = "auc_relative",
   .x_label = "share of pixels revealed",
   .y_label = "score",
   .params = params,

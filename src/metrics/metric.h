@@ -46,6 +46,8 @@ struct metric {
   unsigned needs;             /* enum metric_needs */
   const char *headline;       /* the value by which maps are ranked */
   bool less_is_better;
+  const char *columns;        /* further values that tables show, separated by commas, or NULL */
+  const char *counts;         /* a detail that counts things by name and is added up over images, or NULL */
   bool by_class;              /* the mean is that of the classes' means */
   const char *x_label, *y_label; /* of its curves, NULL without */
   const struct param *params;

@@ -396,6 +396,7 @@ const struct metric metric_region = {
            "learned, IEEE TNNLS 2017",
   .needs = METRIC_MAP,
   .headline = "aopc_morf",
+  .columns = "difference,abpc",
   .x_label = "regions replaced",
   .y_label = "score",
   .params = params,

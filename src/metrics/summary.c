@@ -218,6 +218,21 @@ static json_t *curves_json(const struct summary *s, const char *subject)
   return curves;
 }
 
+/* What a metric counts by name, added up. */
+static json_t *counts_json(const struct summary *s, const char *subject)
+{
+  json_t *sum = json_object();
+  for (int64_t r = 0; r < s->n; r++) {
+    const json_t *details = json_object_get(measurement_of(s, r, subject), "details");
+    const char *name;
+    json_t *count;
+    json_object_foreach(json_object_get(details, s->metric->counts), name, count)
+      json_object_set_new(sum, name, json_integer(json_integer_value(json_object_get(sum, name)) +
+                                                  json_integer_value(count)));
+  }
+  return sum;
+}
+
 static json_t *subject_json(const struct summary *s, const char *subject)
 {
   int64_t evaluations = 0, images = 0, skipped = 0;
@@ -233,9 +248,50 @@ static json_t *subject_json(const struct summary *s, const char *subject)
     seconds += json_number_value(json_object_get(m, "seconds"));
     x = json_object_get(details, "x") ? json_object_get(details, "x") : x;
   }
-  return json_pack("{s:I, s:I, s:o, s:o, s:O?, s:I, s:f}", "images", (json_int_t)images, "skipped", (json_int_t)skipped,
+  return json_pack("{s:I, s:I, s:o, s:o, s:O?, s:I, s:f, s:o*}", "images", (json_int_t)images, "skipped", (json_int_t)skipped,
                    "values", values_json(s, subject), "curves", curves_json(s, subject), "x", x, "evaluations",
-                   (json_int_t)evaluations, "seconds", seconds);
+                   (json_int_t)evaluations, "seconds", seconds, "counts",
+                   s->metric->counts ? counts_json(s, subject) : NULL);
+}
+
+/* Every warning once for each subject, with the number of images it was given for. */
+static json_t *warnings_json(const struct summary *s)
+{
+  json_t *list = json_array();
+  for (int i = 0; i < s->subjects; i++) {
+    json_t *seen = json_object();
+    const char *id;
+    json_t *entry;
+    for (int64_t r = 0; r < s->n; r++) {
+      size_t k;
+      const json_t *warning;
+      json_array_foreach(json_object_get(measurement_of(s, r, s->subject[i]), "warnings"), k, warning) {
+        id = json_string_value(json_object_get(warning, "id"));
+        if (!id)
+          continue;
+        if (!json_object_get(seen, id))
+          json_object_set_new(seen, id, json_pack("{s:s, s:s, s:O, s:i}", "subject", s->subject[i], "id", id, "message",
+                                                  json_object_get(warning, "message"), "images", 0));
+        entry = json_object_get(json_object_get(seen, id), "images");
+        json_integer_set(entry, json_integer_value(entry) + 1);
+      }
+    }
+    json_object_foreach(seen, id, entry)
+      json_array_append(list, entry);
+    json_decref(seen);
+  }
+  return list;
+}
+
+static json_t *columns_json(const struct metric *metric)
+{
+  json_t *list = json_array();
+  for (const char *p = metric->columns; p && *p;) {
+    const size_t n = strcspn(p, ",");
+    json_array_append_new(list, json_stringn(p, n));
+    p += n + (p[n] == ',');
+  }
+  return list;
 }
 
 /* ---- ranking ---------------------------------------------------------------------------------------------------- */
@@ -375,8 +431,9 @@ json_t *summary_make(const struct metric *metric, const json_t *records, struct 
   struct summary s = {.metric = metric, .records = records, .n = (int64_t)json_array_size(records)};
   json_t *out = NULL, *subjects = NULL;
   bool ok = find_subjects(&s, err);
-  if (ok && !(out = json_pack("{s:s, s:s, s:I, s:[]}", "headline", metric->headline, "better",
-                              metric->less_is_better ? "less" : "more", "images", (json_int_t)s.n, "notes")))
+  if (ok && !(out = json_pack("{s:s, s:s, s:s, s:o, s:I, s:[], s:o}", "title", metric->title, "headline",
+                              metric->headline, "better", metric->less_is_better ? "less" : "more", "columns",
+                              columns_json(metric), "images", (json_int_t)s.n, "notes", "warnings", warnings_json(&s))))
     ok = error_memory(err, "a summary");
   if (ok && s.n == 1)
     json_array_append_new(json_object_get(out, "notes"),

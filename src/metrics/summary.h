@@ -10,7 +10,7 @@
 
 #include "metrics/metric.h"
 
-/* {"headline", "better", "images", "notes", "subjects": {SUBJECT: {"values": {NAME: {"mean", "lo", "hi", "n",
+/* {"title", "headline", "better", "columns", "images", "notes", "warnings", "subjects": {SUBJECT: {"values": {NAME: {"mean", "lo", "hi", "n",
  * "undefined"}}, "curves": {NAME: {"y", "lo", "hi"}}, "x", "evaluations", "seconds", "skipped"}},
  * "ranking": [{"subject", "rank", "mean", "lo", "hi", "mean_rank"}],
  * "pairs": [{"a", "b", "difference", "lo", "hi", "n", "significant"}]}
