@@ -136,7 +136,7 @@ static int lockstep_of(const struct model *model, const float *x, size_t memory,
 {
   struct error err = {0};
   const float *bases[40];
-  int lockstep;
+  int lockstep = 0;
   for (int i = 0; i < 40; i++)
     bases[i] = x;
   struct session *session = session_open(&model->predictor, &(struct session_options){.memory = memory}, &err);
