@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What evaluate.c and sequence.c share. Internal to the two. */
+/* What evaluate.c, sequence.c and descend.c share. Internal to the three. */
 #ifndef PENUMBRA_PERTURB_EVALUATOR_H
 #define PENUMBRA_PERTURB_EVALUATOR_H
 
@@ -10,6 +10,7 @@ struct evaluator {
   struct session *session;
   const float *x;
   size_t image, layer;  /* floats of an image, of the watched layer */
+  int64_t target;       /* whose gradient is begun */
   float *scores;        /* of the image itself */
   float *activations;
   float *images;        /* [batch, image]: perturbed copies */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The smallest region of the image that suffices: the top pixels of a map, as few as hold the score, hard-edged. */
+#ifndef PENUMBRA_METHODS_MINIMAL_REGION_H
+#define PENUMBRA_METHODS_MINIMAL_REGION_H
+
+#include "methods/method.h"
+
+/* Pixels in descending order of a map; on a tie those in the middle of what is tied first, then by index. */
+bool region_order(const float *map, int height, int width, int32_t *order, struct error *err);
+
+struct region_request {
+  const struct explain *explain;
+  struct evaluator *evaluator;
+  const float *map;  /* [height, width] */
+  const float *fill; /* [height, width, channels] */
+  int64_t target;
+  double keep;       /* share of the image's score that suffices */
+};
+
+/* On a ladder of 64 areas, then between the last rung that fails and the first that passes, find the smallest area whose
+ * pixels alone score at least keep * f(x). Adds
+ *   "region" [height, width]    1 inside, 0 outside (all 0 where none suffices),
+ *   "region_curve" [64, 3]      area, score with only that kept, score with only that hidden; NAN where not evaluated,
+ *   details "minimal_region"    area in px and mm2, box, centroid, contour. */
+bool minimal_region(const struct region_request *request, struct explanation *out, struct error *err);
+
+/* Outlines of what is not 0: a list of closed polygons [[x, y], ...] along pixel edges, outer ones clockwise on the
+ * screen, holes against it; pixels that touch at a corner only are apart. At most `most` corners. */
+json_t *region_contours(const int32_t *region, int height, int width, int64_t most, struct error *err);
+
+#endif
