@@ -122,12 +122,11 @@ static void print_field(const struct args *args, const json_t *file, bool card_f
                         const char *key, const json_t *value)
 {
   char name[64], text[160];
-  size_t n;
   (void)snprintf(name, sizeof name, "%s%s%s", group ? group : "", group ? "." : "", key);
   if (json_array_size(value) > MOST_LABELS) {
-    n = (size_t)snprintf(text, sizeof text, "%zu values", json_array_size(value));
+    (void)snprintf(text, sizeof text, "%zu values", json_array_size(value));
   } else {
-    n = json_dumpb(value, text, sizeof text - 1, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    const size_t n = json_dumpb(value, text, sizeof text - 1, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     text[n < sizeof text ? n : sizeof text - 1] = '\0';
     if (n >= sizeof text)
       memcpy(text + sizeof text - 4, "...", 4);
