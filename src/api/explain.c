@@ -255,11 +255,11 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
 penumbra_explanation *penumbra_explain(const penumbra_model *model, const penumbra_image *image,
                                        const penumbra_request *request, penumbra_error *err)
 {
-  static const penumbra_request defaults = {.size = sizeof defaults};
   struct error failed = {ERROR_NONE};
-  if (!request)
-    request = &defaults;
-  const struct method *method = method_require(request->method ? request->method : "occlusion", &failed);
+  penumbra_request own = {.size = sizeof own};
+  const bool read = !request || api_struct(&own, sizeof own, request, "penumbra_request", &failed);
+  request = &own;
+  const struct method *method = !read ? NULL : method_require(request->method ? request->method : "occlusion", &failed);
   struct penumbra_explanation *x = method ? mem_zero(1, sizeof *x) : NULL;
   void *options = method ? mem_zero(1, method->options_size) : NULL;
   struct input input = {0};

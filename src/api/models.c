@@ -57,17 +57,16 @@ static struct penumbra_model *model_object(struct error *err)
 
 penumbra_model *penumbra_model_open(const char *path, const penumbra_model_options *options, penumbra_error *err)
 {
-  static const penumbra_model_options defaults = {.size = sizeof defaults};
   struct error failed = {ERROR_NONE};
-  if (!options)
-    options = &defaults;
+  penumbra_model_options own = {.size = sizeof own};
+  bool ok = !options || api_struct(&own, sizeof own, options, "penumbra_model_options", &failed);
   const struct model_options model_options = {
-      .card = options->card,
-      .settings = options->settings,
-      .external_symlinks = options->external_symlinks,
+      .card = own.card,
+      .settings = own.settings,
+      .external_symlinks = own.external_symlinks,
   };
-  struct penumbra_model *model = model_object(&failed);
-  bool ok = model && (model->onnx = model_open(path, &model_options, &failed)) != NULL;
+  struct penumbra_model *model = ok ? model_object(&failed) : NULL;
+  ok = model && (model->onnx = model_open(path, &model_options, &failed)) != NULL;
   if (ok) {
     model->predictor = &model->onnx->predictor;
     model->card = &model->onnx->card;
@@ -94,7 +93,9 @@ penumbra_model *penumbra_model_from_predictor(const penumbra_predictor *predicto
 {
   struct error failed = {ERROR_NONE};
   struct penumbra_model *model = model_object(&failed);
-  bool ok = model != NULL;
+  penumbra_predictor user;
+  bool ok = model && api_struct(&user, sizeof user, predictor, "penumbra_predictor", &failed);
+  predictor = &user;
   if (ok && (!predictor->predict || predictor->classes < 1 || predictor->height < 1 || predictor->width < 1))
     ok = error_set(&failed, ERROR_USAGE,
                    "predictor: %d classes of %dx%d px; at least 1 of each and a predict function are wanted",

@@ -52,6 +52,10 @@ bool api_error(penumbra_error *to, const struct error *from);
 /* JSON as a text the caller owns; the reference is consumed. */
 char *api_text(json_t *json, penumbra_error *err);
 
+/* A copy of a caller's struct, which begins with its size: what an older header did not have is zero, what a newer one
+ * adds must be. `name` is for the message. */
+bool api_struct(void *to, size_t size, const void *from, const char *name, struct error *err);
+
 /* A request's fields, checked, into explain (whose evaluate.precision is there); zero means default. */
 bool api_request(const penumbra_request *request, struct explain *explain, struct error *err);
 /* The picture on the model's grid; messages about it begin with its file. */

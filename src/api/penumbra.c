@@ -18,6 +18,22 @@ bool api_error(penumbra_error *to, const struct error *from)
   return false;
 }
 
+bool api_struct(void *to, size_t size, const void *from, const char *name, struct error *err)
+{
+  const unsigned char *bytes = from;
+  size_t given;
+  memcpy(&given, from, sizeof given);
+  if (given <= sizeof given || given > 4096)
+    return error_set(err, ERROR_USAGE, "%s.size: %zu is no size of it, %zu is that of this version", name, given, size);
+  for (size_t i = size; i < given; i++)
+    if (bytes[i])
+      return error_set(err, ERROR_USAGE, "%s: has a field that this version does not know (at byte %zu of %zu)", name, i,
+                       given);
+  memset(to, 0, size);
+  memcpy(to, from, given < size ? given : size);
+  return true;
+}
+
 char *api_text(json_t *json, penumbra_error *err)
 {
   char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;

@@ -40,12 +40,14 @@ static bool read_findings(const char *text, struct phantom_request *request, str
 bool penumbra_phantom(const penumbra_phantom_request *request, const char *dir, unsigned flags, penumbra_error *err)
 {
   struct error failed = {ERROR_NONE};
-  struct phantom_request wanted = {.seed = request->seed, .size = request->pixels, .bits = request->bits};
+  penumbra_phantom_request own = {.size = sizeof own};
   struct phantom phantom = {0};
   struct output out = {0};
-  const bool ok = read_findings(request->findings, &wanted, &failed) && phantom_generate(&wanted, &phantom, &failed) &&
-                  output_begin(&out, dir, (flags & PENUMBRA_OVERWRITE) != 0, &failed) &&
-                  phantom_save(&phantom, &out, &failed) && output_commit(&out, &failed);
+  bool ok = api_struct(&own, sizeof own, request, "penumbra_phantom_request", &failed);
+  struct phantom_request wanted = {.seed = own.seed, .size = own.pixels, .bits = own.bits};
+  ok = ok && read_findings(own.findings, &wanted, &failed) && phantom_generate(&wanted, &phantom, &failed) &&
+       output_begin(&out, dir, (flags & PENUMBRA_OVERWRITE) != 0, &failed) &&
+       phantom_save(&phantom, &out, &failed) && output_commit(&out, &failed);
   output_end(&out);
   phantom_free(&phantom);
   return ok || api_error(err, &failed);
