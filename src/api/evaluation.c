@@ -390,8 +390,8 @@ static bool measure_one(struct work *w, const struct chosen_metric *m, const str
   const char *reason = s ? not_for(w, m->metric, s) : NULL;
   const struct measure measure = {
     .explain = &w->plain, .evaluator = w->evaluator, .target = w->target, .map = s ? s->map : NULL,
-    .method = s ? s->method : NULL, .method_options = s ? s->options : NULL, .truth = w->truth,
-    .path = w->image->name, .variant = variant,
+    .method = s ? s->method : NULL, .method_options = s ? s->options : NULL, .method_explain = &w->explain,
+    .truth = w->truth, .path = w->image->name, .variant = variant,
   };
   const int64_t before = evaluator_count(w->evaluator);
   const double from = now();

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "methods/fills_each.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -149,6 +150,29 @@ bool metric_pixels(const struct length *length, double base, bool vertical, cons
   }
   *px = value < 1 ? 1 : value > IMAGE_MAX_SIDE ? IMAGE_MAX_SIDE : (int)floor(value + 0.5);
   return true;
+}
+
+bool metric_rerun(const struct measure *measure, const struct explain *explain, float *map, float *error, bool *has_error,
+                  int64_t *evaluations, struct error *err)
+{
+  const size_t bytes = (size_t)explain->predictor->height * (size_t)explain->predictor->width * sizeof *map;
+  struct explain own = *explain;
+  struct explanation out;
+  own.target = measure->method_explain->target;
+  if (!explanation_init(&out, err))
+    return false;
+  const bool ok = method_run(&own, measure->method, measure->method_options, &out, err);
+  if (ok) {
+    const struct npy *found = explanation_find(&out, "stderr");
+    memcpy(map, explanation_find(&out, "map")->data, bytes);
+    if (error && found && npy_count(found) * (int64_t)sizeof *error == (int64_t)bytes) {
+      memcpy(error, found->data, bytes);
+      *has_error = true;
+    }
+    *evaluations += out.evaluations;
+  }
+  explanation_free(&out);
+  return ok;
 }
 
 bool metric_flat(const struct measure *measure, struct measurement *out)

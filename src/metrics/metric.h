@@ -27,6 +27,7 @@ struct measure {
   const float *map;              /* [height, width] on the model grid, finite; NULL where none is needed */
   const struct method *method;   /* that made the map; NULL for a map from elsewhere */
   const void *method_options;
+  const struct explain *method_explain; /* with what the method was run: its ceilings and precision */
   const unsigned char *truth;    /* [height, width] on the model grid, or NULL */
   const char *path;              /* of the image, as the user named it */
   int variant;                   /* of metrics that have some */
@@ -76,6 +77,11 @@ void measurement_warn(struct measurement *m, const char *id, const char *format,
   __attribute__((format(printf, 3, 4)));
 /* One JSON object of all, for keeping; the reference is the caller's. NULL when memory is out. */
 json_t *measurement_json(const struct measurement *m);
+
+/* The map of the measured method under other circumstances; `error` [height, width] takes its standard error where not
+ * NULL, *has_error tells whether there is one. *evaluations grows. */
+bool metric_rerun(const struct measure *measure, const struct explain *explain, float *map, float *error, bool *has_error,
+                  int64_t *evaluations, struct error *err);
 
 /* A length in model pixels: `base` px at a shorter side of 224 where it is automatic; millimetres by the image's
  * spacing. At least 1. */

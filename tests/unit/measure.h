@@ -81,7 +81,8 @@ static inline bool bench_try(struct bench *b, const char *name, const char *argu
   assert_non_null(e);
   assert_true(measurement_init(out, err));
   const struct measure measure = {.explain = &b->explain, .evaluator = e, .target = b->target, .map = map,
-                                  .method = b->method, .method_options = b->method_options, .truth = b->truth,
+                                  .method = b->method, .method_options = b->method_options, .method_explain = &b->explain,
+                                  .truth = b->truth,
                                   .path = "folder/film.png"};
   const bool ok = params_parse(metric->params, name, list, options, err) && metric->run(&measure, options, out, err);
   if (ok)
