@@ -28,7 +28,7 @@ void run_free(struct run *run)
 {
   if (!run)
     return;
-  for (int i = 0; i < run->n_steps; i++)
+  for (int i = 0; run->steps && i < run->n_steps; i++)
     if (run->steps[i].call.state)
       run->steps[i].call.node->op->release(run->steps[i].call.state);
   plan_free(&run->plan);
@@ -185,7 +185,7 @@ bool node_evaluate(struct node *node, struct error *err)
     in[i] = node->in[i] ? node->in[i]->t.data : NULL;
   for (int i = 0; i < node->n_out; i++)
     out[i] = node->out[i] ? node->out[i]->t.data : NULL;
-  if (node_is_view(node)) {
+  if (node_is_view(node) && node->n_in > 0 && node->n_out > 0 && in[0] && out[0]) {
     memcpy(out[0], in[0], tensor_bytes(&node->out[0]->t));
     return true;
   }

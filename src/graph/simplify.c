@@ -165,8 +165,10 @@ static bool fold_affine(struct simplifying *s, struct node *node, bool *gone, st
 /* A node that passes its input on unchanged. */
 static bool is_identity(const struct node *node)
 {
+  if (!node_is_view(node) || node->n_in < 1 || !node->in[0])
+    return false;
   const struct tensor *a = &node->in[0]->t, *b = &node->out[0]->t;
-  return node_is_view(node) && shape_equal(&a->shape, &b->shape) && a->layout == b->layout && a->dtype == b->dtype;
+  return shape_equal(&a->shape, &b->shape) && a->layout == b->layout && a->dtype == b->dtype;
 }
 
 static bool simplify(struct simplifying *s, struct error *err)

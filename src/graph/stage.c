@@ -555,6 +555,8 @@ static bool run_pointwise(struct increment *inc, struct stage *stage, int n, str
   const struct layer *first = NULL;
   for (int k = 0; k < node->n_in && !first; k++)
     first = varies(node->in[k]) ? layer_of(inc, node->in[k]) : NULL;
+  if (!first)
+    return error_set(err, ERROR_FAILED, "windows: a node of the head has no input that varies");
   for (int p = 0; p < n; p++)
     out->window[p].tight = tight_of(inc, stage, p);
   /* 1: whose windows: the first input's as they lie, or tight ones. */
