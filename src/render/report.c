@@ -170,7 +170,8 @@ static bool append_method(const struct report *report, const struct report_pictu
   if (!report_curves(report, map, html, err))
     return false;
   str_append(html, "<details><summary>To make this map again</summary>\n");
-  report_again(report, map, html);
+  if (!report_again(report, map, html, err))
+    return false;
   str_append(html, "</details>\n</section>\n");
   return true;
 }

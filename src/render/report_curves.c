@@ -84,6 +84,7 @@ bool report_curves(const struct report *report, int map, struct str *html, struc
   if (!plot_new(&plot, err))
     return false;
   bool ok = true, any = false;
+  str_append(html, "<div class=\"plots\">\n");
   json_object_foreach ((json_t *)(uintptr_t)report->maps[map].metrics, name, measurement) {
     const struct metric *metric = find_metric(name);
     json_object_foreach (json_object_get(measurement, "curves"), key, curve)
@@ -92,6 +93,7 @@ bool report_curves(const struct report *report, int map, struct str *html, struc
     ok = ok && plot_end(&plot, metric, metric ? metric->title : name, html, err);
   }
   mem_free(plot.numbers);
+  str_append(html, "</div>\n");
   if (!any)
     str_printf(html, "<p>Curves of region perturbation, deletion and insertion: %s.</p>\n", report_not_measured);
   return ok;
@@ -111,6 +113,7 @@ bool report_curves_of_all(const struct report *report, struct str *html, struct 
   if (!plot_new(&plot, err))
     return false;
   bool ok = true, any = false;
+  str_append(html, "<div class=\"plots\">\n");
   for (size_t p = 0; ok && p < sizeof plots / sizeof *plots; p++) {
     const struct metric *metric = find_metric(plots[p].metric);
     for (int i = 0; i < report->count; i++) {
@@ -126,6 +129,7 @@ bool report_curves_of_all(const struct report *report, struct str *html, struct 
     ok = plot_end(&plot, metric, plots[p].title, html, err);
   }
   mem_free(plot.numbers);
+  str_append(html, "</div>\n");
   if (!any)
     str_printf(html, "<p>Curves of region perturbation, deletion and insertion: %s.</p>\n", report_not_measured);
   return ok;

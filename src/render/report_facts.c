@@ -388,17 +388,14 @@ static void append_word(const char *word, struct str *html)
   const bool quoted = !*word || word[strspn(word, plain)];
   str_append(html, quoted ? " &#39;" : " ");
   for (const char *p = word; *p;) {
-    const size_t n = strcspn(p, "'");
-    struct str part;
-    str_init(&part, 1 << 20);
-    str_append_bytes(&part, p, n);
-    html_text(html, part.text);
-    str_free(&part);
-    p += n;
-    if (*p) {
-      str_append(html, "&#39;\\&#39;&#39;");
-      p++;
-    }
+    char one[8] = "";
+    const char *from = p;
+    (void)text_next(&p);
+    memcpy(one, from, (size_t)(p - from));
+    if (*one == '\'') /* ends the quoted part, stands alone, begins the next */
+      html_text(html, "'\\''");
+    else
+      html_text(html, one);
   }
   str_append(html, quoted ? "&#39;" : "");
 }
@@ -451,31 +448,38 @@ static void append_fact(const char *title, const char *text, struct str *html)
   str_append(html, "</dd>\n");
 }
 
-static int append_bytes(const char *bytes, size_t size, void *to)
+/* ASCII only, so that no character is cut in two. */
+static int append_json(const char *bytes, size_t size, void *html)
 {
-  return str_append_bytes(to, bytes, size) ? 0 : -1;
+  char part[256];
+  for (size_t n; size > 0; bytes += n, size -= n) {
+    n = size < sizeof part ? size : sizeof part - 1;
+    memcpy(part, bytes, n);
+    part[n] = '\0';
+    html_text(html, part);
+  }
+  return 0;
 }
 
-void report_again(const struct report *report, int map, struct str *html)
+bool report_again(const struct report *report, int map, struct str *html, struct error *err)
 {
   const json_t *result = report->maps[map].result, *method = json_object_get(result, "method");
   const char *stopped_by = report_text(method, "stopped_by", NULL);
-  struct str preprocessing;
-  str_init(&preprocessing, 1 << 16);
-  (void)json_dump_callback(json_object_get(result, "preprocessing"), append_bytes, &preprocessing,
-                           JSON_COMPACT | JSON_REAL_PRECISION(9));
   append_command(result, html);
   str_append(html, "<p class=\"note\">With the same model card, the same version and the same bytes of model and image this "
                    "gives the same map.</p>\n<dl class=\"facts\">\n");
   append_fact("Method", report_text(method, "paper", NULL), html);
   append_fact("Model, SHA-256", report_text(result, "model", "sha256"), html);
   append_fact("Image, SHA-256", report_text(result, "image", "sha256"), html);
-  append_fact("Preprocessing", preprocessing.text ? preprocessing.text : "", html);
-  str_printf(html, "<dt>Evaluations</dt><dd>%lld, ", (long long)json_integer_value(json_object_get(method, "evaluations")));
+  str_append(html, "<dt>Preprocessing</dt><dd>");
+  if (json_dump_callback(json_object_get(result, "preprocessing"), append_json, html,
+                         JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) != 0)
+    return error_memory(err, "the report");
+  str_printf(html, "</dd>\n<dt>Evaluations</dt><dd>%lld, ", (long long)json_integer_value(json_object_get(method, "evaluations")));
   html_printf(html, "%s%s", strcmp(stopped_by, "complete") == 0 ? "" : "stopped by ", stopped_by);
   str_append(html, "</dd>\n<dt>Time</dt><dd>");
   html_number(html, report_number(result, "timing", "total_s"), 3);
   str_printf(html, " s</dd>\n<dt>Seed</dt><dd>%lld</dd>\n</dl>\n",
              (long long)json_integer_value(json_object_get(method, "seed")));
-  str_free(&preprocessing);
+  return true;
 }
