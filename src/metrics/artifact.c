@@ -56,13 +56,14 @@ static bool entry(const char *list, bool fills, int i, char *out, size_t size)
   }
 }
 
+/* How many a list names; an empty one counts as one, which is then found to name nothing. */
 static int entries(const char *list, bool fills)
 {
   char ignored[TEXT];
   int n = 0;
   while (n < MOST_VARIANTS && entry(list, fills, n, ignored, sizeof ignored))
     n++;
-  return n;
+  return n ? n : 1;
 }
 
 static bool variant(const void *options, int i, char *name, size_t size)
