@@ -173,7 +173,7 @@ static bool draw_superpixels(const struct penumbra_explanation *x, struct image 
   return ok;
 }
 
-/* ---- fills.png: the map of every fill, their mean, and where they disagree ----------------------------------------- */
+/* ---- fills.png: the map of every fill, their mean, and where they disagree --------------------------------------- */
 
 static double largest_of(const float *x, int64_t n)
 {

@@ -19,12 +19,12 @@ static double now(void)
 struct each {
   const struct method *method;
   const struct explain *explain;
-  size_t offset;              /* of the fill's text in the options */
-  char *text;                 /* the names, commas replaced by ends */
+  size_t offset; /* of the fill's text in the options */
+  char *text;    /* the names, commas replaced by ends */
   const char *name[MOST_FILLS];
-  int n, at;                  /* fills, the one that runs */
-  unsigned char *options;     /* a copy, with one fill */
-  int64_t done;               /* evaluations of the fills before */
+  int n, at;              /* fills, the one that runs */
+  unsigned char *options; /* a copy, with one fill */
+  int64_t done;           /* evaluations of the fills before */
   struct explanation *out;
 };
 
@@ -69,7 +69,8 @@ static bool forward_progress(void *context, const struct progress *progress)
   struct progress all = *progress;
   all.done += e->done;
   if (all.total > 0) {
-    all.total = all.done - progress->done + progress->total * (e->n - e->at); /* those to come take as long as this one */
+    all.total =
+        all.done - progress->done + progress->total * (e->n - e->at); /* those to come take as long as this one */
     if (all.remaining >= 0 && progress->done > 0)
       all.remaining = progress->seconds / (double)progress->done * (double)(all.total - all.done);
   }
@@ -146,12 +147,13 @@ static bool take(struct each *e, struct explanation *one, struct error *err)
   out->seconds += one->seconds;
   if (strcmp(out->stopped_by, "complete") == 0)
     out->stopped_by = one->stopped_by;
-  json_array_foreach(one->warnings, i, warning)
+  json_array_foreach (one->warnings, i, warning)
     explanation_warn(out, json_string_value(json_object_get(warning, "id")), "fill %s: %s", name,
                      json_string_value(json_object_get(warning, "message")));
   json_array_append_new(json_object_get(out->details, "fills"),
-                        json_pack("{s:s, s:I, s:s, s:O, s:O}", "fill", name, "evaluations", (json_int_t)one->evaluations,
-                                  "stopped_by", one->stopped_by, "quality", one->quality, "warnings", one->warnings));
+                        json_pack("{s:s, s:I, s:s, s:O, s:O}", "fill", name, "evaluations",
+                                  (json_int_t)one->evaluations, "stopped_by", one->stopped_by, "quality", one->quality,
+                                  "warnings", one->warnings));
   e->done += one->evaluations;
   return true;
 }

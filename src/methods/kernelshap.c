@@ -3,15 +3,15 @@
  *
  * Shapley values of the game v(z) = f(image in which superpixels outside z are filled) are the coefficients of
  *   min sum_z pi(z) (v(z) - phi_0 - phi.z)^2,   pi(k) = (S - 1) / (C(S,k) k (S - k)) for k of S superpixels,
- * with phi_0 = f(everything filled) and sum phi = f(image) - phi_0 imposed. Both are imposed exactly here, by eliminating a
- * variable; the paper's package does the same, others give the two end rows a large weight.
+ * with phi_0 = f(everything filled) and sum phi = f(image) - phi_0 imposed. Both are imposed exactly here, by
+ * eliminating a variable; the paper's package does the same, others give the two end rows a large weight.
  *
- * Sampled are pairs of a subset and its complement (Covert & Lee, AISTATS 2021), none twice. How many superpixels it has is
- * drawn uniformly (leverage scores: Musco & Witter, ICLR 2025) or in proportion to pi summed over subsets of that
- * size, evenly by a golden-section sequence; within a size all subsets are equally likely. A row weighs pi(k) C(S,k) / m_k
- * with m_k the rows of its size: 1/(k(S-k)) or 1 up to a factor until subsets of a size run out, and pi(k) when all have
- * been seen. So a run that goes through all subsets is exact, and any part of it is a fair sample: the standard error
- * counts what is left of every size (finite population), and ends at 0. */
+ * Sampled are pairs of a subset and its complement (Covert & Lee, AISTATS 2021), none twice. How many superpixels it
+ * has is drawn uniformly (leverage scores: Musco & Witter, ICLR 2025) or in proportion to pi summed over subsets of
+ * that size, evenly by a golden-section sequence; within a size all subsets are equally likely. A row weighs pi(k)
+ * C(S,k) / m_k with m_k the rows of its size: 1/(k(S-k)) or 1 up to a factor until subsets of a size run out, and pi(k)
+ * when all have been seen. So a run that goes through all subsets is exact, and any part of it is a fair sample: the
+ * standard error counts what is left of every size (finite population), and ends at 0. */
 #include "methods/method.h"
 
 #include "base/json.h"
@@ -29,9 +29,9 @@
 enum sampling { SAMPLING_LEVERAGE, SAMPLING_KERNEL };
 
 enum {
-  EXACT = 12,      /* superpixels up to which all subsets are run unless told otherwise */
-  SAMPLES = 2048,  /* and two for each superpixel */
-  TOLERANT = 16,   /* times the default samples, as far as a tolerance may take a run */
+  EXACT = 12,     /* superpixels up to which all subsets are run unless told otherwise */
+  SAMPLES = 2048, /* and two for each superpixel */
+  TOLERANT = 16,  /* times the default samples, as far as a tolerance may take a run */
   PREVIEW_SUPERPIXELS = 512,
 };
 
@@ -43,14 +43,15 @@ struct options {
 };
 
 static const struct param params[] = {
-  SUPERPIXEL_PARAMS(struct options, superpixels, NULL),
-  {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 2, 10000000, NULL, NULL, NULL,
-   "subsets; auto: all for 12 superpixels or fewer, else 2048 and 2 for each superpixel"},
-  {"sampling", PARAM_CHOICE, offsetof(struct options, sampling), "leverage", 0, 0, "leverage|kernel", NULL, "kernel",
-   "sizes of subsets: all alike, or as often as the Shapley kernel weights them"},
-  {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
-   "stop when the largest standard error is this part of the largest value; stable:K: when the K strongest are apart"},
-  PARAM_END,
+    SUPERPIXEL_PARAMS(struct options, superpixels, NULL),
+    {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 2, 10000000, NULL, NULL, NULL,
+     "subsets; auto: all for 12 superpixels or fewer, else 2048 and 2 for each superpixel"},
+    {"sampling", PARAM_CHOICE, offsetof(struct options, sampling), "leverage", 0, 0, "leverage|kernel", NULL, "kernel",
+     "sizes of subsets: all alike, or as often as the Shapley kernel weights them"},
+    {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
+     "stop when the largest standard error is this part of the largest value; stable:K: when the K strongest are "
+     "apart"},
+    PARAM_END,
 };
 
 struct kernelshap {
@@ -66,14 +67,14 @@ struct kernelshap {
 
   /* Sizes come in classes j = 1..S/2 of k = j and k = S - j, which a pair holds together. */
   int64_t classes;
-  double *subsets;   /* [classes+1] pairs there are */
-  double *drawn;     /* [classes+1] pairs proposed */
-  double *upto;      /* [classes+1] cumulative probability */
-  double *rows_of;   /* [S+1] rows of a size in the design */
-  uint64_t steps;    /* of the golden-section sequence */
+  double *subsets; /* [classes+1] pairs there are */
+  double *drawn;   /* [classes+1] pairs proposed */
+  double *upto;    /* [classes+1] cumulative probability */
+  double *rows_of; /* [S+1] rows of a size in the design */
+  uint64_t steps;  /* of the golden-section sequence */
   double start;
-  int32_t *order;    /* [S] scratch */
-  int64_t *seen;     /* hash table of pairs + 1 */
+  int32_t *order; /* [S] scratch */
+  int64_t *seen;  /* hash table of pairs + 1 */
   uint64_t seen_mask;
 
   struct moments moments;
@@ -184,8 +185,8 @@ static void set_weights(struct kernelshap *k)
 }
 
 /* With the last value eliminated, phi_j = delta/S + g_j and g_S = -sum of the others, the others' sums are
- * H = T'AT, T' = [I, -1]. inverse := T H^-1 T', so that g = inverse (sum w z y'). Too few rows leave H singular: then the
- * smallest g that fits, by a little of |g|^2 = |g_j|^2 + (sum g_j)^2. */
+ * H = T'AT, T' = [I, -1]. inverse := T H^-1 T', so that g = inverse (sum w z y'). Too few rows leave H singular: then
+ * the smallest g that fits, by a little of |g|^2 = |g_j|^2 + (sum g_j)^2. */
 static bool eliminate(struct kernelshap *k, struct error *err)
 {
   const int64_t n = k->superpixels.count, m = n - 1;
@@ -245,7 +246,11 @@ static bool find_errors(struct kernelshap *k, struct error *err)
   for (int64_t j = 1; j <= k->classes; j++)
     k->share[j] = k->superpixels.random ? 1 : fmax(1 - k->share[j] / k->subsets[j], 0);
   const struct sandwich sandwich = {
-    .inverse = k->inverse, .stratum = k->stratum, .strata = (int)k->classes + 1, .share = k->share, .fitted = n - 1,
+      .inverse = k->inverse,
+      .stratum = k->stratum,
+      .strata = (int)k->classes + 1,
+      .share = k->share,
+      .fitted = n - 1,
   };
   if (!sandwich_variance(&sandwich, d, 0, k->n_targets, k->phi, k->origin, k->error, err))
     return false;
@@ -315,8 +320,10 @@ static bool set_options(struct kernelshap *k, struct error *err)
   const int64_t n = k->superpixels.count;
   const int64_t all = n < 40 ? ((int64_t)1 << n) - 2 : INT64_MAX;
   if (k->superpixels.needs_rim)
-    return error_set(err, ERROR_USAGE, "fill: '%.60s' is made from the rim of what is hidden; KernelSHAP needs a score "
-                     "with everything hidden (fill-unavailable)", k->superpixels.fill.text);
+    return error_set(err, ERROR_USAGE,
+                     "fill: '%.60s' is made from the rim of what is hidden; KernelSHAP needs a score "
+                     "with everything hidden (fill-unavailable)",
+                     k->superpixels.fill.text);
   k->samples = o->samples;
   if (o->samples == PARAM_AUTO_INT) {
     k->samples = n <= EXACT ? all : (SAMPLES + 2 * n) * (*o->tolerance ? TOLERANT : 1);
@@ -378,9 +385,9 @@ static void report(struct kernelshap *k, const struct evaluated *end)
   out->evaluations = evaluator_count(k->evaluator);
   out->seconds = evaluator_seconds(k->evaluator);
   out->stopped_by = end->stopped_by;
-  json_t *summary = json_pack("{s:I, s:I, s:s, s:b}", "samples", (json_int_t)rows, "superpixels", (json_int_t)n,
-                              "sampling", k->options->sampling == SAMPLING_KERNEL ? "kernel" : "leverage", "exact",
-                              is_exact(k));
+  json_t *summary =
+      json_pack("{s:I, s:I, s:s, s:b}", "samples", (json_int_t)rows, "superpixels", (json_int_t)n, "sampling",
+                k->options->sampling == SAMPLING_KERNEL ? "kernel" : "leverage", "exact", is_exact(k));
   json_object_set_new(out->details, "kernelshap", json_copy(summary));
   json_t *classes = json_array();
   for (int64_t t = 0; t < k->n_targets; t++)
@@ -418,7 +425,12 @@ static bool explain_game(struct kernelshap *k, struct error *err)
 
   /* 2: subsets and their scores. */
   const struct evaluation what = {
-    .stage = "kernelshap", .count = k->samples, .context = k, .propose = propose, .result = result, .preview = preview,
+      .stage = "kernelshap",
+      .count = k->samples,
+      .context = k,
+      .propose = propose,
+      .result = result,
+      .preview = preview,
   };
   if (!evaluate(k->evaluator, &what, &end, err))
     return false;
@@ -427,6 +439,8 @@ static bool explain_game(struct kernelshap *k, struct error *err)
   if (!fit(k, true, err) || !superpixels_maps(&k->superpixels, k->n_targets, k->phi, k->error, err))
     return false;
   report(k, &end);
+  if (!json_object_get(k->out->documents, "kernelshap"))
+    return error_memory(err, "kernelshap.json");
   return superpixels_report(&k->superpixels, k->phi + k->shown * k->superpixels.count,
                             k->error + k->shown * k->superpixels.count, err);
 }
@@ -459,12 +473,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_kernelshap = {
-  .name = "kernelshap",
-  .title = "KernelSHAP",
-  .summary = "Shapley values of superpixels from weighted least squares over subsets",
-  .paper = "Lundberg, Lee: A Unified Approach to Interpreting Model Predictions, NeurIPS 2017",
-  .needs = NEEDS_PREDICT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "kernelshap",
+    .title = "KernelSHAP",
+    .summary = "Shapley values of superpixels from weighted least squares over subsets",
+    .paper = "Lundberg, Lee: A Unified Approach to Interpreting Model Predictions, NeurIPS 2017",
+    .needs = NEEDS_PREDICT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -245,13 +245,13 @@ bool inverse_symmetric(const double *a, int64_t n, double ridge, double *inverse
 struct variance_job {
   const struct sandwich *s;
   const struct design *d;
-  const double *residual;   /* [rows,n] w e */
-  const double *shift;      /* [S] inverse * mean, or NULL */
-  const int64_t *order;     /* groups by stratum, or NULL */
-  const int64_t *last;      /* [strata] end of a stratum in `order` */
+  const double *residual; /* [rows,n] w e */
+  const double *shift;    /* [S] inverse * mean, or NULL */
+  const int64_t *order;   /* groups by stratum, or NULL */
+  const int64_t *last;    /* [strata] end of a stratum in `order` */
   int64_t n;
-  double *variance;         /* [n,S] */
-  double *work;             /* [2n+2,S] */
+  double *variance; /* [n,S] */
+  double *work;     /* [2n+2,S] */
 };
 
 /* u := inverse (z - mean) of a row, features begin..end-1. */

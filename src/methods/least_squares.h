@@ -34,11 +34,11 @@ double mask_sum(const uint64_t *mask, int64_t words, const double *beta);
 /* Weighted sums of a design. */
 struct moments {
   int64_t features, targets;
-  double weight;     /* sum w */
-  double *z;         /* [S] sum w z */
-  double *zz;        /* [S,S] sum w z z' */
-  double *y;         /* [T] sum w (y - origin) */
-  double *zy;        /* [T,S] sum w z (y - origin) */
+  double weight; /* sum w */
+  double *z;     /* [S] sum w z */
+  double *zz;    /* [S,S] sum w z z' */
+  double *y;     /* [T] sum w (y - origin) */
+  double *zy;    /* [T,S] sum w z (y - origin) */
 };
 
 bool moments_open(struct moments *m, int64_t features, int64_t targets, struct error *err);
@@ -54,12 +54,12 @@ bool inverse_symmetric(const double *a, int64_t n, double ridge, double *inverse
 
 /* What the sandwich estimator needs of a fit beta = inverse * (sums of the design). */
 struct sandwich {
-  const double *inverse;  /* [S,S]; rows of features left out are 0 */
-  const double *mean;     /* [S] subtracted from z, or NULL */
-  const int *stratum;     /* [groups] 0..strata-1: their means are subtracted within it; NULL: one, about 0 */
+  const double *inverse; /* [S,S]; rows of features left out are 0 */
+  const double *mean;    /* [S] subtracted from z, or NULL */
+  const int *stratum;    /* [groups] 0..strata-1: their means are subtracted within it; NULL: one, about 0 */
   int strata;
-  const double *share;    /* [strata] what is left of a stratum's variance (finite population), with `stratum` */
-  int64_t fitted;         /* coefficients that were free, the intercept among them */
+  const double *share; /* [strata] what is left of a stratum's variance (finite population), with `stratum` */
+  int64_t fitted;      /* coefficients that were free, the intercept among them */
 };
 
 /* variance [n,S] of the coefficients beta [n,S], intercept [n] of targets first..first+n-1:

@@ -7,8 +7,8 @@
  *   w_i = sqrt(exp(-d_i^2 / width^2))
  *   (b0, b) = argmin sum_i w_i (y_i - b0 - b.z_i)^2 + alpha |b|^2
  * A pixel's value is the coefficient of its superpixel.
- * Taken from the paper and its authors' package: distance, kernel, ridge, ways of selection. Changed: every superpixel is
- * a feature; one seed fixes everything; masks come with their complements; samples grow with superpixels; mean fill;
+ * Taken from the paper and its authors' package: distance, kernel, ridge, ways of selection. Changed: every superpixel
+ * is a feature; one seed fixes everything; masks come with their complements; samples grow with superpixels; mean fill;
  * standard errors, and a run that may end when they are small. `sampler=reweighted` draws from the kernel instead of
  * weighting by it (GLIME: Tan, Tian & Li, NeurIPS 2023): the same limit, steadier where the kernel is narrow. */
 #include "methods/method.h"
@@ -30,8 +30,8 @@ enum pairs { PAIRS_AUTO, PAIRS_ON, PAIRS_OFF };
 
 enum {
   LEAST_SAMPLES = 1000,
-  PER_SUPERPIXEL = 10,   /* samples: rule of thumb */
-  TOLERANT = 16,         /* times the default samples, as far as a tolerance may take a run */
+  PER_SUPERPIXEL = 10,       /* samples: rule of thumb */
+  TOLERANT = 16,             /* times the default samples, as far as a tolerance may take a run */
   PREVIEW_SUPERPIXELS = 512, /* beyond that a fit takes too long for a look on the way */
 };
 
@@ -45,25 +45,26 @@ struct options {
 };
 
 static const struct param params[] = {
-  SUPERPIXEL_PARAMS(struct options, superpixels, "segment-mean"),
-  {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 3, 10000000, NULL, NULL, "1000",
-   "masks, the image itself among them; auto: 1000, or 10 for each superpixel if that is more"},
-  {"kernel-width", PARAM_FLOAT, offsetof(struct options, kernel_width), "0.25", 1e-6, 1e6, NULL, NULL, NULL,
-   "width of the kernel that weights masks by their distance from the image"},
-  {"alpha", PARAM_FLOAT, offsetof(struct options, alpha), "1", 0, 1e12, NULL, NULL, NULL,
-   "ridge penalty on coefficients"},
-  {"features", PARAM_INT, offsetof(struct options, features), "auto", 1, SUPERPIXELS_MOST, NULL, NULL, NULL,
-   "superpixels the fit may use, chosen by select; auto: all"},
-  {"select", PARAM_CHOICE, offsetof(struct options, select), "none", 0, 0,
-   "none|auto|forward|highest-weights|lasso-path", NULL, "auto",
-   "how they are chosen; auto: forward up to 6, else highest-weights"},
-  {"pairs", PARAM_CHOICE, offsetof(struct options, pairs), "auto", 0, 0, "auto|on|off", NULL, "off",
-   "follow every mask by its complement; auto: on for the bernoulli sampler"},
-  {"sampler", PARAM_CHOICE, offsetof(struct options, sampler), "bernoulli", 0, 0, "bernoulli|reweighted", NULL, NULL,
-   "masks of independent superpixels with weights, or drawn in proportion to the weights"},
-  {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
-   "stop when the largest standard error is this part of the largest coefficient; stable:K: when the K strongest are apart"},
-  PARAM_END,
+    SUPERPIXEL_PARAMS(struct options, superpixels, "segment-mean"),
+    {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 3, 10000000, NULL, NULL, "1000",
+     "masks, the image itself among them; auto: 1000, or 10 for each superpixel if that is more"},
+    {"kernel-width", PARAM_FLOAT, offsetof(struct options, kernel_width), "0.25", 1e-6, 1e6, NULL, NULL, NULL,
+     "width of the kernel that weights masks by their distance from the image"},
+    {"alpha", PARAM_FLOAT, offsetof(struct options, alpha), "1", 0, 1e12, NULL, NULL, NULL,
+     "ridge penalty on coefficients"},
+    {"features", PARAM_INT, offsetof(struct options, features), "auto", 1, SUPERPIXELS_MOST, NULL, NULL, NULL,
+     "superpixels the fit may use, chosen by select; auto: all"},
+    {"select", PARAM_CHOICE, offsetof(struct options, select), "none", 0, 0,
+     "none|auto|forward|highest-weights|lasso-path", NULL, "auto",
+     "how they are chosen; auto: forward up to 6, else highest-weights"},
+    {"pairs", PARAM_CHOICE, offsetof(struct options, pairs), "auto", 0, 0, "auto|on|off", NULL, "off",
+     "follow every mask by its complement; auto: on for the bernoulli sampler"},
+    {"sampler", PARAM_CHOICE, offsetof(struct options, sampler), "bernoulli", 0, 0, "bernoulli|reweighted", NULL, NULL,
+     "masks of independent superpixels with weights, or drawn in proportion to the weights"},
+    {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
+     "stop when the largest standard error is this part of the largest coefficient; stable:K: when the K strongest are "
+     "apart"},
+    PARAM_END,
 };
 
 struct lime {
@@ -152,9 +153,8 @@ static void take_row(struct lime *l, const float *scores)
   const int64_t row = d->rows++;
   for (int64_t t = 0; t < l->n_targets; t++)
     design_scores(d, row)[t] = scores[l->targets[t]];
-  d->weight[row] = l->options->sampler == SAMPLER_REWEIGHTED
-                     ? 1
-                     : l->kernel[mask_count(design_mask(d, row), l->superpixels.count)];
+  d->weight[row] =
+      l->options->sampler == SAMPLER_REWEIGHTED ? 1 : l->kernel[mask_count(design_mask(d, row), l->superpixels.count)];
 }
 
 static bool result(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
@@ -211,8 +211,8 @@ static double local_prediction(const struct lime *l, int64_t target)
 static json_t *class_json(const struct lime *l, int64_t t)
 {
   const int64_t n = l->superpixels.count;
-  json_t *class = superpixels_class_json(&l->superpixels, l->evaluator, l->targets[t], l->fit.beta + t * n,
-                                         l->fit.error + t * n);
+  json_t *class =
+      superpixels_class_json(&l->superpixels, l->evaluator, l->targets[t], l->fit.beta + t * n, l->fit.error + t * n);
   json_object_set_new(class, "intercept", json_number_or_null(l->fit.intercept[t]));
   json_object_set_new(class, "r2", json_number_or_null(l->fit.r2[t]));
   json_object_set_new(class, "local_prediction", json_number_or_null(local_prediction(l, t)));
@@ -233,11 +233,11 @@ static void report(struct lime *l, const struct evaluated *end)
   out->evaluations = evaluator_count(l->evaluator);
   out->seconds = evaluator_seconds(l->evaluator);
   out->stopped_by = end->stopped_by;
-  json_t *summary = json_pack("{s:I, s:I, s:s, s:b, s:f, s:f, s:I, s:f, s:f}", "samples", (json_int_t)d->rows,
-                              "superpixels", (json_int_t)n, "sampler",
-                              l->options->sampler == SAMPLER_REWEIGHTED ? "reweighted" : "bernoulli", "pairs", l->pairs,
-                              "kernel_width", l->options->kernel_width, "alpha", l->options->alpha, "features",
-                              (json_int_t)l->fit_options.most, "weight_sum", sum, "effective_samples", effective);
+  json_t *summary =
+      json_pack("{s:I, s:I, s:s, s:b, s:f, s:f, s:I, s:f, s:f}", "samples", (json_int_t)d->rows, "superpixels",
+                (json_int_t)n, "sampler", l->options->sampler == SAMPLER_REWEIGHTED ? "reweighted" : "bernoulli",
+                "pairs", l->pairs, "kernel_width", l->options->kernel_width, "alpha", l->options->alpha, "features",
+                (json_int_t)l->fit_options.most, "weight_sum", sum, "effective_samples", effective);
   json_object_set_new(out->details, "lime", json_copy(summary));
   json_t *classes = json_array();
   for (int64_t t = 0; t < l->n_targets; t++)
@@ -249,14 +249,17 @@ static void report(struct lime *l, const struct evaluated *end)
   json_object_set_new(out->quality, "intercept", json_number_or_null(l->fit.intercept[l->shown]));
   json_object_set_new(out->quality, "local_prediction", json_number_or_null(local_prediction(l, l->shown)));
   if (r2 < 0.3)
-    explanation_warn(out, "low-fit", "the linear model explains %.0f %% of the score's spread over masks only (R2 %.3f)",
+    explanation_warn(out, "low-fit",
+                     "the linear model explains %.0f %% of the score's spread over masks only (R2 %.3f)",
                      100 * fmax(r2, 0), r2);
   if (d->rows < PER_SUPERPIXEL * n)
     explanation_warn(out, "few-samples", "%lld samples for %lld superpixels; the rule of thumb is 10 for each",
                      (long long)d->rows, (long long)n);
   if (effective < (double)n + 2)
-    explanation_warn(out, "few-samples", "the kernel's weights leave %.1f effective samples for %lld superpixels; "
-                     "try a larger kernel-width or sampler reweighted", effective, (long long)n);
+    explanation_warn(out, "few-samples",
+                     "the kernel's weights leave %.1f effective samples for %lld superpixels; "
+                     "try a larger kernel-width or sampler reweighted",
+                     effective, (long long)n);
   if (*l->options->tolerance && strcmp(end->stopped_by, "tolerance") != 0)
     explanation_warn(out, "not-converged", "stopped by %s after %lld samples, before tolerance %s was reached",
                      end->stopped_by, (long long)d->rows, l->options->tolerance);
@@ -283,7 +286,9 @@ static bool set_options(struct lime *l, struct error *err)
     return error_set(err, ERROR_USAGE, "samples: %lld do not determine %lld superpixels, which take %lld at least",
                      (long long)l->samples, (long long)n, (long long)n + 2);
   l->fit_options = (struct surrogate_options){
-    .alpha = o->alpha, .select = o->select, .most = o->features == PARAM_AUTO_INT || o->features > n ? n : o->features,
+      .alpha = o->alpha,
+      .select = o->select,
+      .most = o->features == PARAM_AUTO_INT || o->features > n ? n : o->features,
   };
   return stopping_parse(o->tolerance, l->samples, &l->stopping, err);
 }
@@ -325,7 +330,12 @@ static bool explain_locally(struct lime *l, struct error *err)
   mask_complement(design_mask(&l->design, 0), l->superpixels.count, design_mask(&l->design, 0));
   take_row(l, evaluator_scores(l->evaluator));
   const struct evaluation what = {
-    .stage = "lime", .count = l->samples - 1, .context = l, .propose = propose, .result = result, .preview = preview,
+      .stage = "lime",
+      .count = l->samples - 1,
+      .context = l,
+      .propose = propose,
+      .result = result,
+      .preview = preview,
   };
   if (!evaluate(l->evaluator, &what, &end, err))
     return false;
@@ -335,6 +345,8 @@ static bool explain_locally(struct lime *l, struct error *err)
       !superpixels_maps(&l->superpixels, l->n_targets, l->fit.beta, l->fit.error, err))
     return false;
   report(l, &end);
+  if (!json_object_get(l->out->documents, "lime"))
+    return error_memory(err, "lime.json");
   return superpixels_report(&l->superpixels, l->fit.beta + l->shown * l->superpixels.count,
                             l->fit.error + l->shown * l->superpixels.count, err);
 }
@@ -355,12 +367,13 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_lime = {
-  .name = "lime",
-  .title = "LIME",
-  .summary = "fit a linear model to scores of the image with superpixels hidden at random",
-  .paper = "Ribeiro, Singh, Guestrin: \"Why should I trust you?\" Explaining the Predictions of Any Classifier, KDD 2016",
-  .needs = NEEDS_PREDICT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "lime",
+    .title = "LIME",
+    .summary = "fit a linear model to scores of the image with superpixels hidden at random",
+    .paper =
+        "Ribeiro, Singh, Guestrin: \"Why should I trust you?\" Explaining the Predictions of Any Classifier, KDD 2016",
+    .needs = NEEDS_PREDICT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Numbers of one sample: words of independent bits from 0, picks of a subset from PICKS; an attempt's from its own. */
-#define PICKS ((uint64_t)1 << 24)
+#define PICKS   ((uint64_t)1 << 24)
 #define ATTEMPT ((uint64_t)1 << 25)
 
 int64_t mask_words(int64_t features)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RISE: Petsiuk, Das & Saenko, "Randomized input sampling for explanation of black-box models", BMVC 2018.
  *
- * A mask is a grid of s x s cells, each kept with probability p, enlarged bilinearly to (s+1) cells of ceil(side/s) px a
- * side and cropped at a uniform offset within one cell:
+ * A mask is a grid of s x s cells, each kept with probability p, enlarged bilinearly to (s+1) cells of ceil(side/s) px
+ * a side and cropped at a uniform offset within one cell:
  *
  *     +--+--+--+--+      enlarged grid, (s+1) ceil(H/s) high
  *     | .-----------.
@@ -33,7 +33,7 @@ enum {
   BLOCK = 16,    /* masks whose moments are added together, while rows are in cache */
   TOLERANT = 16, /* times the default samples, as far as a tolerance may take a run */
   SAMPLES = 4000,
-  PART = 8192,   /* pixels that are worth a thread */
+  PART = 8192, /* pixels that are worth a thread */
 };
 
 struct options {
@@ -46,21 +46,22 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 100, 10000000, NULL, NULL, "4000",
-   "masks; auto: 4000"},
-  {"cells", PARAM_INT, offsetof(struct options, cells), "7", 2, MOST_CELLS, NULL, NULL, NULL,
-   "cells of a mask along each side"},
-  {"keep-prob", PARAM_FLOAT, offsetof(struct options, keep_prob), "0.5", 0.05, 0.95, NULL, NULL, NULL,
-   "probability of a cell to be kept"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, "zero",
-   "what hidden pixels become; see the list of fills"},
-  {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
-   "draws of a random fill that masks take in turn"},
-  {"raw", PARAM_BOOL, offsetof(struct options, raw), "off", 0, 0, NULL, NULL, "on",
-   "the paper's map, which is not centred"},
-  {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
-   "stop when the largest standard error is this part of the largest value; stable:K: when the K strongest cells are apart"},
-  PARAM_END,
+    {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 100, 10000000, NULL, NULL, "4000",
+     "masks; auto: 4000"},
+    {"cells", PARAM_INT, offsetof(struct options, cells), "7", 2, MOST_CELLS, NULL, NULL, NULL,
+     "cells of a mask along each side"},
+    {"keep-prob", PARAM_FLOAT, offsetof(struct options, keep_prob), "0.5", 0.05, 0.95, NULL, NULL, NULL,
+     "probability of a cell to be kept"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, "zero",
+     "what hidden pixels become; see the list of fills"},
+    {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
+     "draws of a random fill that masks take in turn"},
+    {"raw", PARAM_BOOL, offsetof(struct options, raw), "off", 0, 0, NULL, NULL, "on",
+     "the paper's map, which is not centred"},
+    {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
+     "stop when the largest standard error is this part of the largest value; stable:K: when the K strongest cells are "
+     "apart"},
+    PARAM_END,
 };
 
 /* ---- masks ----------------------------------------------------------------------------------------------------- */
@@ -98,8 +99,8 @@ static bool axis_open(struct axis *a, int n, int cells, struct error *err)
 }
 
 struct grid {
-  int y, x;                                 /* offset of the crop, px */
-  float keep[MOST_CELLS * MOST_CELLS];      /* [cells, cells] 0 or 1 */
+  int y, x;                            /* offset of the crop, px */
+  float keep[MOST_CELLS * MOST_CELLS]; /* [cells, cells] 0 or 1 */
 };
 
 static void draw_grid(const struct axis *y, const struct axis *x, uint64_t seed, uint32_t sample, double keep,
@@ -136,8 +137,8 @@ struct rise {
   struct evaluator *evaluator;
   struct fill fill;
   int64_t draws;
-  float *fills;     /* [draws,H,W,C] */
-  bool *filled;     /* [draws] */
+  float *fills; /* [draws,H,W,C] */
+  bool *filled; /* [draws] */
   struct axis y, x;
   struct stopping stopping;
   int64_t samples;
@@ -146,14 +147,14 @@ struct rise {
   struct grid *block;   /* [BLOCK] of the masks whose scores are in */
   double *block_scores; /* [BLOCK, targets] less origin */
   int in_block;
-  double *origin;       /* [targets] */
-  double *moments;      /* [H, MOMENTS, W] of the shown target */
-  double *others;       /* [targets, H, W] sums of a b, where all targets are wanted */
-  double *sum;          /* [targets] of a */
-  double square;        /* of a, shown target */
-  int64_t shown;        /* place of the shown target */
-  int64_t n;            /* masks in the moments */
-  float *rows;          /* [H, W] scratch: a mask row for each row of pixels */
+  double *origin;  /* [targets] */
+  double *moments; /* [H, MOMENTS, W] of the shown target */
+  double *others;  /* [targets, H, W] sums of a b, where all targets are wanted */
+  double *sum;     /* [targets] of a */
+  double square;   /* of a, shown target */
+  int64_t shown;   /* place of the shown target */
+  int64_t n;       /* masks in the moments */
+  float *rows;     /* [H, W] scratch: a mask row for each row of pixels */
 };
 
 static void add_pixels(const float *mask, double a, double p, int width, double *m)
@@ -391,8 +392,10 @@ static void report(struct rise *r, double full, const struct evaluated *end)
                                 (json_int_t)r->draws, "raw", r->options->raw, "mean_score", json_number_or_null(mean)));
   const double unchanged = share_unchanged(r);
   if (unchanged > 0.95)
-    explanation_warn(out, "no-change", "%.0f %% of the image is within 1 %% of the fill '%s' already: hiding it shows "
-                     "nothing", 100 * unchanged, r->options->fill);
+    explanation_warn(out, "no-change",
+                     "%.0f %% of the image is within 1 %% of the fill '%s' already: hiding it shows "
+                     "nothing",
+                     100 * unchanged, r->options->fill);
   if (r->n < 100)
     explanation_warn(out, "few-samples", "%lld masks only", (long long)r->n);
   if (*r->options->tolerance && strcmp(end->stopped_by, "tolerance") != 0)
@@ -485,7 +488,12 @@ static bool sample(struct rise *r, struct error *err)
 
   /* 2: masks, into moments as their scores come in. */
   const struct evaluation what = {
-    .stage = "rise", .count = r->samples, .context = r, .propose = propose, .result = result, .preview = preview,
+      .stage = "rise",
+      .count = r->samples,
+      .context = r,
+      .propose = propose,
+      .result = result,
+      .preview = preview,
   };
   if (!evaluate(r->evaluator, &what, &end, err))
     return false;
@@ -520,12 +528,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_rise = {
-  .name = "rise",
-  .title = "RISE",
-  .summary = "hide random soft parts of the image and see how the score follows each pixel",
-  .paper = "Petsiuk, Das, Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018",
-  .needs = NEEDS_PREDICT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "rise",
+    .title = "RISE",
+    .summary = "hide random soft parts of the image and see how the score follows each pixel",
+    .paper = "Petsiuk, Das, Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018",
+    .needs = NEEDS_PREDICT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When a sampling method knows enough. Looks at the errors happen at fixed counts of samples, 256, 362, 512 … (256
- * times powers of the root of 2, made even so that a look never parts a mask from its complement): where a run ends depends
- * on neither batch nor threads. */
+ * times powers of the root of 2, made even so that a look never parts a mask from its complement): where a run ends
+ * depends on neither batch nor threads. */
 #ifndef PENUMBRA_METHODS_STOPPING_H
 #define PENUMBRA_METHODS_STOPPING_H
 

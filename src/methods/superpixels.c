@@ -97,8 +97,10 @@ bool superpixels_open(struct superpixels *s, const struct explain *explain, cons
     return false;
   s->labels = labels;
   if (s->count < 2)
-    return error_set(err, ERROR_FAILED, "segments: '%.60s' leaves one superpixel, there is nothing to compare it with "
-                     "(one-segment)", options->segments);
+    return error_set(err, ERROR_FAILED,
+                     "segments: '%.60s' leaves one superpixel, there is nothing to compare it with "
+                     "(one-segment)",
+                     options->segments);
   if (s->count > SUPERPIXELS_MOST)
     return error_set(err, ERROR_USAGE, "segments: '%.60s' gives %lld superpixels, more than %d", options->segments,
                      (long long)s->count, SUPERPIXELS_MOST);
@@ -245,9 +247,9 @@ static json_t *list_top(const struct superpixels *s, const double *beta, const d
       break;
     taken[best] = true;
     const double *m = measures + 3 * best;
-    json_array_append_new(list, json_pack("{s:I, s:f, s:o, s:I, s:[f,f]}", "superpixel", (json_int_t)best, "coefficient",
-                                          beta[best], "stderr", json_number_or_null(error[best]), "pixels",
-                                          (json_int_t)m[0], "centre", m[1], m[2]));
+    json_array_append_new(list, json_pack("{s:I, s:f, s:o, s:I, s:[f,f]}", "superpixel", (json_int_t)best,
+                                          "coefficient", beta[best], "stderr", json_number_or_null(error[best]),
+                                          "pixels", (json_int_t)m[0], "centre", m[1], m[2]));
   }
   mem_free(taken);
   return list;
@@ -267,8 +269,10 @@ bool superpixels_report(struct superpixels *s, const double *beta, const double 
   mem_free(measures);
   const int64_t unchanged = count_unchanged(s, err);
   if (unchanged > 0.05 * (double)s->count)
-    explanation_warn(out, "no-change", "%lld of %lld superpixels are within 1 %% of the fill '%s' already: hiding them "
-                     "shows nothing", (long long)unchanged, (long long)s->count, s->options->fill);
+    explanation_warn(out, "no-change",
+                     "%lld of %lld superpixels are within 1 %% of the fill '%s' already: hiding them "
+                     "shows nothing",
+                     (long long)unchanged, (long long)s->count, s->options->fill);
   if (s->full)
     warn_of_fill(s->explain, s->options->fill, s->fill.note, s->full[out->target], out);
   warn_of_map(s->explain, out);

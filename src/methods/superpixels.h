@@ -29,22 +29,22 @@ struct superpixel_options {
 
 /* Rows of a parameter table for the member `member` of `type`; paper_fill as in struct param. */
 /* clang-format off */
-#define SUPERPIXEL_PARAMS(type, member, paper_fill)                                                                     \
-  {"segments", PARAM_TEXT, offsetof(type, member.segments), "quickshift", 0, 0, NULL, NULL, NULL,                       \
-   "superpixels: quickshift, slic:N, grid:RxC, file:LABELS"},                                                           \
-  {"segment-range", PARAM_CHOICE, offsetof(type, member.range), "card", 0, 0, "card|robust", NULL, NULL,                \
-   "what is black and white to the segmentation: the card's range, or 0.5 and 99.5 percentiles"},                       \
-  {"fill", PARAM_TEXT, offsetof(type, member.fill), "mean", 0, 0, NULL, NULL, paper_fill,                               \
-   "what hidden superpixels become; see the list of fills; or segment-mean"},                                           \
-  {"draws", PARAM_INT, offsetof(type, member.draws), "10", 1, 1000, NULL, NULL, NULL,                                   \
-   "draws of a random fill that samples take in turn"},                                                                 \
-  {"soft", PARAM_FLOAT, offsetof(type, member.soft), "0", 0, 1000, NULL, "px", NULL,                                    \
-   "standard deviation of the blur that softens the edges of what is hidden"},                                          \
-  {"top", PARAM_INT, offsetof(type, member.top), "5", 1, SUPERPIXELS_MOST, NULL, NULL, NULL,                            \
-   "superpixels in the picture, strongest first"},                                                                      \
-  {"positive-only", PARAM_BOOL, offsetof(type, member.positive_only), "off", 0, 0, NULL, NULL, NULL,                    \
-   "picture: leave out superpixels that speak against the target"},                                                     \
-  {"hide-rest", PARAM_BOOL, offsetof(type, member.hide_rest), "off", 0, 0, NULL, NULL, NULL,                            \
+#define SUPERPIXEL_PARAMS(type, member, paper_fill)                                                                    \
+  {"segments", PARAM_TEXT, offsetof(type, member.segments), "quickshift", 0, 0, NULL, NULL, NULL,                      \
+   "superpixels: quickshift, slic:N, grid:RxC, file:LABELS"},                                                          \
+  {"segment-range", PARAM_CHOICE, offsetof(type, member.range), "card", 0, 0, "card|robust", NULL, NULL,               \
+   "what is black and white to the segmentation: the card's range, or 0.5 and 99.5 percentiles"},                      \
+  {"fill", PARAM_TEXT, offsetof(type, member.fill), "mean", 0, 0, NULL, NULL, paper_fill,                              \
+   "what hidden superpixels become; see the list of fills; or segment-mean"},                                          \
+  {"draws", PARAM_INT, offsetof(type, member.draws), "10", 1, 1000, NULL, NULL, NULL,                                  \
+   "draws of a random fill that samples take in turn"},                                                                \
+  {"soft", PARAM_FLOAT, offsetof(type, member.soft), "0", 0, 1000, NULL, "px", NULL,                                   \
+   "standard deviation of the blur that softens the edges of what is hidden"},                                         \
+  {"top", PARAM_INT, offsetof(type, member.top), "5", 1, SUPERPIXELS_MOST, NULL, NULL, NULL,                           \
+   "superpixels in the picture, strongest first"},                                                                     \
+  {"positive-only", PARAM_BOOL, offsetof(type, member.positive_only), "off", 0, 0, NULL, NULL, NULL,                   \
+   "picture: leave out superpixels that speak against the target"},                                                    \
+  {"hide-rest", PARAM_BOOL, offsetof(type, member.hide_rest), "off", 0, 0, NULL, NULL, NULL,                           \
    "picture: grey out all others"}
 /* clang-format on */
 
@@ -52,19 +52,19 @@ struct superpixels {
   const struct explain *explain;
   const struct superpixel_options *options;
   struct explanation *out;
-  const int32_t *labels;  /* [H,W] 0..count-1; owned by the explanation as "segments" */
+  const int32_t *labels; /* [H,W] 0..count-1; owned by the explanation as "segments" */
   int64_t count;
-  struct fill fill;       /* not open for segment-mean */
+  struct fill fill; /* not open for segment-mean */
   bool segment_mean;
-  bool needs_rim;         /* the fill is made for each set of hidden superpixels; there is none for all */
+  bool needs_rim; /* the fill is made for each set of hidden superpixels; there is none for all */
   bool random;
   int64_t draws;
-  float *fills;           /* [draws,H,W,C] model values; one image that is remade where needs_rim */
-  bool *filled;           /* [draws] */
-  float *keep;            /* [count] 1 or 0: the mask's value by label */
-  unsigned char *hidden;  /* [H,W], where needs_rim */
-  float *soft;            /* [H,W], where edges are soft */
-  double *full;           /* [K] scores with everything hidden; NULL where there is no such image */
+  float *fills;          /* [draws,H,W,C] model values; one image that is remade where needs_rim */
+  bool *filled;          /* [draws] */
+  float *keep;           /* [count] 1 or 0: the mask's value by label */
+  unsigned char *hidden; /* [H,W], where needs_rim */
+  float *soft;           /* [H,W], where edges are soft */
+  double *full;          /* [K] scores with everything hidden; NULL where there is no such image */
 };
 
 /* Cut the picture and make the fill. Fails where there is one superpixel only. */

@@ -54,7 +54,8 @@ void surrogate_close(struct surrogate *s)
   *s = (struct surrogate){0};
 }
 
-/* ---- selection: from centred sums, into s->chosen; the number of features is returned ----------------------------- */
+/* ---- selection: from centred sums, into s->chosen; the number of features is returned -----------------------------
+ */
 
 /* Least squares step by step: each time the feature that raises R2 most. With everything taken so far swept out, that
  * gain is zy^2 / zz of what is left. */
@@ -127,9 +128,9 @@ static int64_t select_highest(struct surrogate *s, const double *zy, int64_t mos
 struct path {
   const double *zz;
   int64_t n, count;
-  double *inverse;   /* [n,n], the leading count x count is used */
-  int64_t *active;   /* [n] */
-  bool *closed;      /* [n] active, or determined by others and never to enter */
+  double *inverse;                                         /* [n,n], the leading count x count is used */
+  int64_t *active;                                         /* [n] */
+  bool *closed;                                            /* [n] active, or determined by others and never to enter */
   double *beta, *correlation, *direction, *slope, *border; /* [n] */
 };
 
@@ -264,8 +265,15 @@ static int64_t select_lasso(struct surrogate *s, const double *zy, int64_t most,
   const int64_t n = s->features;
   double *v = s->vectors;
   struct path p = {
-    .zz = s->moments.zz, .n = n, .inverse = s->part, .closed = s->taken, .beta = v, .correlation = v + n,
-    .direction = v + 2 * n, .slope = v + 3 * n, .border = v + 4 * n,
+      .zz = s->moments.zz,
+      .n = n,
+      .inverse = s->part,
+      .closed = s->taken,
+      .beta = v,
+      .correlation = v + n,
+      .direction = v + 2 * n,
+      .slope = v + 3 * n,
+      .border = v + 4 * n,
   };
   p.active = mem_zero((size_t)n, sizeof *p.active);
   if (!p.active) {
@@ -307,8 +315,9 @@ static bool invert(struct surrogate *s, double alpha, int64_t count, struct erro
         s->inverse[a * count + b] = s->moments.zz[s->chosen[a] * n + s->chosen[b]];
   }
   if (!inverse_symmetric(all ? s->moments.zz : s->inverse, all ? n : count, alpha, to, s->work))
-    return error_set(err, ERROR_FAILED, "alpha: %g leaves the fit singular: these samples do not determine %lld superpixels",
-                     alpha, (long long)(all ? n : count));
+    return error_set(err, ERROR_FAILED,
+                     "alpha: %g leaves the fit singular: these samples do not determine %lld superpixels", alpha,
+                     (long long)(all ? n : count));
   if (!all) {
     memset(s->inverse, 0, (size_t)(n * n) * sizeof *s->inverse);
     for (int64_t a = 0; a < count; a++)

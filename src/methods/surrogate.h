@@ -13,9 +13,9 @@
 enum selection { SELECT_NONE, SELECT_AUTO, SELECT_FORWARD, SELECT_HIGHEST, SELECT_LASSO };
 
 struct surrogate_options {
-  double alpha;           /* ridge penalty; the intercept is free of it */
+  double alpha; /* ridge penalty; the intercept is free of it */
   enum selection select;
-  int64_t most;           /* superpixels to select */
+  int64_t most; /* superpixels to select */
 };
 
 struct surrogate {
@@ -25,11 +25,11 @@ struct surrogate {
   double *intercept; /* [T] */
   double *r2;        /* [T] weighted; NAN where the scores do not vary */
   struct moments moments;
-  double *origin;    /* [T] */
+  double *origin;                /* [T] */
   double *inverse, *part, *work; /* [S,S] */
-  double *vectors;   /* [5,S] */
-  bool *taken;       /* [S] */
-  int64_t *chosen;   /* [S] */
+  double *vectors;               /* [5,S] */
+  bool *taken;                   /* [S] */
+  int64_t *chosen;               /* [S] */
 };
 
 /* Weight of a mask that keeps so many superpixels: exp(-d^2 / width^2)^(1/2), d = 1 - sqrt(kept / features) the cosine

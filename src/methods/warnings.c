@@ -17,10 +17,12 @@ void warn_of_map(const struct explain *explain, struct explanation *out)
   if (top < 1e-6 * fmax(1, fabs(f)))
     explanation_warn(out, "flat-map", "nothing that is hidden changes the score: the map is flat");
   if (explain->evaluate.session.score == SCORE_PROB && (f > 0.999 || f < 0.001) && top <= 0.01)
-    explanation_warn(out, "saturated", "the score is %.5f and nothing moves it by more than 0.01; try --score logit", f);
+    explanation_warn(out, "saturated", "the score is %.5f and nothing moves it by more than 0.01; try --score logit",
+                     f);
 }
 
-void warn_of_fill(const struct explain *explain, const char *fill, const char *note, double full, struct explanation *out)
+void warn_of_fill(const struct explain *explain, const char *fill, const char *note, double full,
+                  struct explanation *out)
 {
   const double f = (double)out->scores[out->target];
   json_object_set_new(out->quality, "score_full_fill", json_number_or_null(full));

@@ -39,7 +39,11 @@ static inline void bench_open(struct bench *b, int height, int width, int channe
 {
   *b = (struct bench){0};
   b->model.predictor = (struct predictor){
-    .ops = &callback_predictor_ops, .height = height, .width = width, .channels = channels, .classes = classes,
+      .ops = &callback_predictor_ops,
+      .height = height,
+      .width = width,
+      .channels = channels,
+      .classes = classes,
   };
   b->model.predict = predict;
   b->model.context = context;
@@ -59,8 +63,12 @@ static inline void bench_open(struct bench *b, int height, int width, int channe
     b->thresholds[k] = 0.5;
   }
   b->explain = (struct explain){
-    .predictor = &b->model.predictor, .card = &b->card, .input = &b->input, .target = "0", .labels = b->labels,
-    .thresholds = b->thresholds,
+      .predictor = &b->model.predictor,
+      .card = &b->card,
+      .input = &b->input,
+      .target = "0",
+      .labels = b->labels,
+      .thresholds = b->thresholds,
   };
 }
 
@@ -132,7 +140,7 @@ static inline bool bench_warned(const struct bench *b, const char *id)
 {
   size_t i;
   json_t *warning;
-  json_array_foreach(b->out.warnings, i, warning)
+  json_array_foreach (b->out.warnings, i, warning)
     if (strcmp(json_string_value(json_object_get(warning, "id")), id) == 0)
       return true;
   return false;
@@ -141,7 +149,8 @@ static inline bool bench_warned(const struct bench *b, const char *id)
 /* A list of the shown class in the method's document ("lime", "coefficients", …). */
 static inline const json_t *bench_class(const struct bench *b, const char *document, int target)
 {
-  const json_t *class = json_array_get(json_object_get(json_object_get(b->out.documents, document), "classes"), (size_t)target);
+  const json_t *class =
+      json_array_get(json_object_get(json_object_get(b->out.documents, document), "classes"), (size_t)target);
   assert_non_null(class);
   return class;
 }

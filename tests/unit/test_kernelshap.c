@@ -43,7 +43,7 @@ static double look_up(const void *context, int class, const double *there)
   int64_t at = 0;
   for (int s = 0; s < t->players; s++)
     at |= (int64_t)(there[s] > 0.5) << s;
-  return (double)t->value[((int64_t)class << t->players) + at];
+  return (double)t->value[((int64_t) class << t->players) + at];
 }
 
 static void open_table(struct bench *b, struct game *g, struct table *t, int players, int classes)
@@ -70,7 +70,7 @@ static void params_of(char *text, size_t size, int players, const char *more)
 static double shapley(const struct table *t, int class, int player)
 {
   const int n = t->players;
-  const float *v = t->value + ((int64_t)class << n);
+  const float *v = t->value + ((int64_t) class << n);
   double sum = 0;
   for (int64_t set = 0; set < (int64_t)1 << n; set++) {
     if (set >> player & 1)
@@ -81,7 +81,8 @@ static double shapley(const struct table *t, int class, int player)
   return sum;
 }
 
-/* ---- all subsets --------------------------------------------------------------------------------------------------- */
+/* ---- all subsets ---------------------------------------------------------------------------------------------------
+ */
 
 /* KSH-R1 */
 static void equals_the_shap_package(void **state)
@@ -90,18 +91,18 @@ static void equals_the_shap_package(void **state)
   json_t *golden = golden_json("sampling", "shap.json");
   size_t i, k;
   json_t *one, *value;
-  json_array_foreach(golden, i, one) {
+  json_array_foreach (golden, i, one) {
     struct bench b;
     struct game g;
     struct table t;
     char params[128];
     const int players = (int)json_integer_value(json_object_get(one, "players"));
     open_table(&b, &g, &t, players, 1);
-    json_array_foreach(json_object_get(one, "table"), k, value)
+    json_array_foreach (json_object_get(one, "table"), k, value)
       t.value[k] = (float)json_number_value(value);
     params_of(params, sizeof params, players, "");
     bench_run(&b, "kernelshap", params);
-    json_array_foreach(json_object_get(one, "values"), k, value)
+    json_array_foreach (json_object_get(one, "values"), k, value)
       assert_near(phi(&b, 0, (int64_t)k), json_number_value(value), 1e-5, "value");
     free(t.value);
     bench_close(&b);
@@ -177,7 +178,8 @@ static void dummies_and_equals(void **state)
   bench_close(&b);
 }
 
-/* ---- samples --------------------------------------------------------------------------------------------------------- */
+/* ---- samples
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Interactions of two and three, and a linear part. */
 static double entangled(const void *context, int class, const double *there)
@@ -226,7 +228,8 @@ static void efficiency_at_any_budget(void **state)
     double sum = 0;
     for (int s = 0; s < n; s++)
       sum += phi(&b, 0, s);
-    assert_near(sum, (double)b.out.scores[0] - bench_number(&b, "kernelshap", 0, "score_full_fill"), 1e-9, "efficiency");
+    assert_near(sum, (double)b.out.scores[0] - bench_number(&b, "kernelshap", 0, "score_full_fill"), 1e-9,
+                "efficiency");
     assert_true(bench_warned(&b, "few-samples") == (budgets[i / 2] - 2 < 2 * n));
   }
   bench_close(&b);
@@ -360,12 +363,14 @@ static void recovers_an_additive_score(void **state)
   bench_close(&b);
 }
 
-/* ---- determinism, stopping, what must be said ---------------------------------------------------------------------- */
+/* ---- determinism, stopping, what must be said ----------------------------------------------------------------------
+ */
 
 static void a_seed_fixes_everything(void **state)
 {
   (void)state;
-  static const char *const ways[] = {"segments=quickshift:kernel=1 samples=300", "segments=slic:30 fill=uniform samples=400",
+  static const char *const ways[] = {"segments=quickshift:kernel=1 samples=300",
+                                     "segments=slic:30 fill=uniform samples=400",
                                      "segments=grid:4x5 tolerance=0.2 sampling=kernel"};
   static const int threads[] = {1, 2, 4, 2, 2}, batch[] = {32, 32, 32, 1, 7};
   struct bench b;
@@ -497,19 +502,19 @@ static void survives_failing_allocations(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(equals_the_shap_package),
-    cmocka_unit_test(all_subsets_are_exact),
-    cmocka_unit_test(dummies_and_equals),
-    cmocka_unit_test(efficiency_at_any_budget),
-    cmocka_unit_test(errors_are_honest),
-    cmocka_unit_test(samples_are_fair),
-    cmocka_unit_test_setup_teardown(finds_a_signal_in_the_highest_label, scratch_setup, scratch_teardown),
-    cmocka_unit_test(recovers_an_additive_score),
-    cmocka_unit_test(a_seed_fixes_everything),
-    cmocka_unit_test(stops_when_precise_enough),
-    cmocka_unit_test(random_fills_are_not_exact),
-    cmocka_unit_test(says_what_is_wrong),
-    cmocka_unit_test(survives_failing_allocations),
+      cmocka_unit_test(equals_the_shap_package),
+      cmocka_unit_test(all_subsets_are_exact),
+      cmocka_unit_test(dummies_and_equals),
+      cmocka_unit_test(efficiency_at_any_budget),
+      cmocka_unit_test(errors_are_honest),
+      cmocka_unit_test(samples_are_fair),
+      cmocka_unit_test_setup_teardown(finds_a_signal_in_the_highest_label, scratch_setup, scratch_teardown),
+      cmocka_unit_test(recovers_an_additive_score),
+      cmocka_unit_test(a_seed_fixes_everything),
+      cmocka_unit_test(stops_when_precise_enough),
+      cmocka_unit_test(random_fills_are_not_exact),
+      cmocka_unit_test(says_what_is_wrong),
+      cmocka_unit_test(survives_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static void equals_ridge_of_scikit_learn(void **state)
   assert_true(surrogate_open(&fit, d.features, d.targets, &err));
   size_t i;
   json_t *ridge;
-  json_array_foreach(json_object_get(golden, "ridge"), i, ridge) {
+  json_array_foreach (json_object_get(golden, "ridge"), i, ridge) {
     const struct surrogate_options options = {.alpha = number(ridge, "alpha"), .most = d.features};
     assert_true(surrogate_fit(&fit, &d, &options, true, &err));
     compare_list(json_object_get(ridge, "coefficients"), fit.beta, 1e-9, "coefficient");
@@ -96,7 +96,7 @@ static void equals_the_lime_package(void **state)
   assert_true(surrogate_open(&fit, d.features, d.targets, &err));
   size_t i;
   json_t *one;
-  json_array_foreach(json_object_get(golden, "cases"), i, one) {
+  json_array_foreach (json_object_get(golden, "cases"), i, one) {
     const char *select = json_string_value(json_object_get(one, "select"));
     struct surrogate_options options = {.alpha = 1, .most = (int64_t)number(one, "most")};
     while (strcmp(names[options.select], select) != 0)
@@ -184,7 +184,8 @@ static void same_bits_for_any_threads(void **state)
     mask_draw(1, (uint32_t)i, 0, S, design_mask(&d, i));
     d.weight[i] = rng_uniform(2, RNG_NOISE, (uint32_t)i, 0);
     for (int64_t t = 0; t < T; t++)
-      design_scores(&d, i)[t] = (float)(rng_normal(3, RNG_NOISE, (uint32_t)i, (uint64_t)t) + mask_has(design_mask(&d, i), t));
+      design_scores(&d, i)[t] =
+          (float)(rng_normal(3, RNG_NOISE, (uint32_t)i, (uint64_t)t) + mask_has(design_mask(&d, i), t));
   }
   const struct surrogate_options options = {.alpha = 1, .most = S};
   double *beta = mem_alloc(S * T * sizeof *beta), *error = mem_alloc(S * T * sizeof *error);
@@ -216,7 +217,8 @@ static void inverts_or_says_singular(void **state)
   for (int r = 0; r < 2 * N; r++)
     for (int i = 0; i < N; i++)
       for (int j = 0; j < N; j++)
-        a[i * N + j] += rng_normal(5, RNG_NOISE, (uint32_t)r, (uint64_t)i) * rng_normal(5, RNG_NOISE, (uint32_t)r, (uint64_t)j);
+        a[i * N + j] +=
+            rng_normal(5, RNG_NOISE, (uint32_t)r, (uint64_t)i) * rng_normal(5, RNG_NOISE, (uint32_t)r, (uint64_t)j);
   assert_true(inverse_symmetric(a, N, 0.5, inverse, work));
   for (int i = 0; i < N; i++)
     for (int j = 0; j < N; j++) {
@@ -392,17 +394,17 @@ static void survives_failing_allocations(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(equals_ridge_of_scikit_learn),
-    cmocka_unit_test(equals_the_lime_package),
-    cmocka_unit_test(equals_the_sandwich_written_out),
-    cmocka_unit_test(permutes_with_labels),
-    cmocka_unit_test(same_bits_for_any_threads),
-    cmocka_unit_test(inverts_or_says_singular),
-    cmocka_unit_test(sandwich_by_strata),
-    cmocka_unit_test(draws_masks_evenly),
-    cmocka_unit_test(looks_at_fixed_counts),
-    cmocka_unit_test(stops_when_known),
-    cmocka_unit_test(survives_failing_allocations),
+      cmocka_unit_test(equals_ridge_of_scikit_learn),
+      cmocka_unit_test(equals_the_lime_package),
+      cmocka_unit_test(equals_the_sandwich_written_out),
+      cmocka_unit_test(permutes_with_labels),
+      cmocka_unit_test(same_bits_for_any_threads),
+      cmocka_unit_test(inverts_or_says_singular),
+      cmocka_unit_test(sandwich_by_strata),
+      cmocka_unit_test(draws_masks_evenly),
+      cmocka_unit_test(looks_at_fixed_counts),
+      cmocka_unit_test(stops_when_known),
+      cmocka_unit_test(survives_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ static double entangled(const void *context, int class, const double *there)
   for (int s = 0; s + 2 < PLAYERS; s++)
     sum += 0.05 * (s % 4) * there[s];
   for (int s = 0; s + 3 < PLAYERS; s++)
-    sum += 0.2 * cos(s) * there[s] * there[(s + 3) % (PLAYERS - 2)] + 0.15 * sin(3 * s) * there[s] * there[s + 1] * there[0];
+    sum += 0.2 * cos(s) * there[s] * there[(s + 3) % (PLAYERS - 2)] +
+           0.15 * sin(3 * s) * there[s] * there[s + 1] * there[0];
   return class == 0 ? sum : sum * sum;
 }
 
@@ -312,7 +313,8 @@ static void reweighting_is_steadier_at_narrow_kernels(void **state)
     assert_near(coefficient(&b, 0, s), weighted[s], 5 * bench_value(&b, "lime", 0, "stderr", s) + 1e-3, "limit");
   bench_close(&b);
   const double narrow = spread(SIDE_Y, SIDE_X, entangled, "samples=500 alpha=0.001 kernel-width=0.08");
-  const double steady = spread(SIDE_Y, SIDE_X, entangled, "samples=500 alpha=0.001 kernel-width=0.08 sampler=reweighted");
+  const double steady =
+      spread(SIDE_Y, SIDE_X, entangled, "samples=500 alpha=0.001 kernel-width=0.08 sampler=reweighted");
   print_message("spread at a narrow kernel: weighted %.4f, drawn from it %.4f\n", narrow, steady);
   assert_true(steady < 0.7 * narrow);
 }
@@ -357,7 +359,8 @@ static void a_seed_fixes_everything(void **state)
   check_same_bits("segments=grid:4x5 samples=3000 tolerance=0.2 pairs=off");
 }
 
-/* ---- pictures ----------------------------------------------------------------------------------------------------- */
+/* ---- pictures -----------------------------------------------------------------------------------------------------
+ */
 
 static bool read_a_pixel(void *context, const float *images, int n, float *scores, struct error *err)
 {
@@ -503,7 +506,8 @@ static void time_is_that_of_the_pixels(void **state)
   bench_close(&b);
 }
 
-/* ---- fills -------------------------------------------------------------------------------------------------------- */
+/* ---- fills --------------------------------------------------------------------------------------------------------
+ */
 
 static void edges_may_be_soft(void **state)
 {
@@ -526,8 +530,8 @@ static void edges_may_be_soft(void **state)
 static void fills_of_every_kind(void **state)
 {
   (void)state;
-  static const char *const fills[] = {"mean", "zero", "black", "white", "image-mean", "blur:3", "noise", "uniform",
-                                      "segment-mean", "mirror", "inpaint", "128"};
+  static const char *const fills[] = {"mean",  "zero",    "black",        "white",  "image-mean", "blur:3",
+                                      "noise", "uniform", "segment-mean", "mirror", "inpaint",    "128"};
   struct bench b;
   int values = 20 * 24 * 3;
   bench_open(&b, 20, 24, 3, 2, waves_predict, &values);
@@ -592,7 +596,8 @@ static void several_fills_show_their_disagreement(void **state)
   bench_close(&b);
 }
 
-/* ---- stopping ----------------------------------------------------------------------------------------------------- */
+/* ---- stopping -----------------------------------------------------------------------------------------------------
+ */
 
 static void stops_when_precise_enough(void **state)
 {
@@ -639,7 +644,8 @@ static void stops_when_precise_enough(void **state)
   bench_close(&b);
 }
 
-/* ---- what cannot be, and what must be said ------------------------------------------------------------------------- */
+/* ---- what cannot be, and what must be said -------------------------------------------------------------------------
+ */
 
 static void says_what_is_wrong(void **state)
 {
@@ -736,7 +742,8 @@ static void the_papers_values(void **state)
   bench_scene(&b, 6);
   bench_run(&b, "lime", "defaults=paper segments=slic:20");
   float *map = bench_copy(&b, "map");
-  bench_run(&b, "lime", "segments=slic:20 samples=1000 fill=segment-mean pairs=off select=auto kernel-width=0.25 alpha=1");
+  bench_run(&b, "lime",
+            "segments=slic:20 samples=1000 fill=segment-mean pairs=off select=auto kernel-width=0.25 alpha=1");
   bench_same(&b, "map", map);
   bench_run(&b, "lime", "segments=slic:20");
   assert_memory_not_equal(bench_array(&b, "map"), map, 40 * 40 * sizeof *map);
@@ -766,13 +773,14 @@ static void lists_the_strongest(void **state)
   const json_t *details = json_object_get(b.out.details, "superpixels");
   size_t i;
   json_t *item;
-  json_array_foreach(json_object_get(details, "top"), i, item)
+  json_array_foreach (json_object_get(details, "top"), i, item)
     assert_true(json_real_value(json_object_get(item, "coefficient")) > 0);
   assert_true(json_is_true(json_object_get(details, "hide_rest")));
   bench_close(&b);
 }
 
-/* ---- the map so far, cancelling, failing allocations ---------------------------------------------------------------- */
+/* ---- the map so far, cancelling, failing allocations ----------------------------------------------------------------
+ */
 
 static bool look(void *context, const struct progress *progress)
 {
@@ -823,31 +831,31 @@ static void survives_failing_allocations(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(recovers_an_additive_score),
-    cmocka_unit_test_setup_teardown(finds_a_signal_in_the_highest_label, scratch_setup, scratch_teardown),
-    cmocka_unit_test(follows_an_affine_score),
-    cmocka_unit_test(classes_of_a_softmax_cancel),
-    cmocka_unit_test(errors_are_honest),
-    cmocka_unit_test(errors_are_honest_without_pairs),
-    cmocka_unit_test(errors_are_honest_reweighted),
-    cmocka_unit_test(pairs_lower_the_spread),
-    cmocka_unit_test(reweighting_is_steadier_at_narrow_kernels),
-    cmocka_unit_test(a_seed_fixes_everything),
-    cmocka_unit_test(takes_any_channels),
-    cmocka_unit_test(units_leave_segments_alone),
-    cmocka_unit_test_setup_teardown(hides_as_the_lime_package_does, scratch_setup, scratch_teardown),
-    cmocka_unit_test(time_is_that_of_the_pixels),
-    cmocka_unit_test(edges_may_be_soft),
-    cmocka_unit_test(fills_of_every_kind),
-    cmocka_unit_test(several_fills_show_their_disagreement),
-    cmocka_unit_test(stops_when_precise_enough),
-    cmocka_unit_test_setup_teardown(says_what_is_wrong, scratch_setup, scratch_teardown),
-    cmocka_unit_test(nothing_to_see_gives_zeros),
-    cmocka_unit_test(defaults_see_something),
-    cmocka_unit_test(the_papers_values),
-    cmocka_unit_test(lists_the_strongest),
-    cmocka_unit_test(shows_its_progress_and_cancels),
-    cmocka_unit_test(survives_failing_allocations),
+      cmocka_unit_test(recovers_an_additive_score),
+      cmocka_unit_test_setup_teardown(finds_a_signal_in_the_highest_label, scratch_setup, scratch_teardown),
+      cmocka_unit_test(follows_an_affine_score),
+      cmocka_unit_test(classes_of_a_softmax_cancel),
+      cmocka_unit_test(errors_are_honest),
+      cmocka_unit_test(errors_are_honest_without_pairs),
+      cmocka_unit_test(errors_are_honest_reweighted),
+      cmocka_unit_test(pairs_lower_the_spread),
+      cmocka_unit_test(reweighting_is_steadier_at_narrow_kernels),
+      cmocka_unit_test(a_seed_fixes_everything),
+      cmocka_unit_test(takes_any_channels),
+      cmocka_unit_test(units_leave_segments_alone),
+      cmocka_unit_test_setup_teardown(hides_as_the_lime_package_does, scratch_setup, scratch_teardown),
+      cmocka_unit_test(time_is_that_of_the_pixels),
+      cmocka_unit_test(edges_may_be_soft),
+      cmocka_unit_test(fills_of_every_kind),
+      cmocka_unit_test(several_fills_show_their_disagreement),
+      cmocka_unit_test(stops_when_precise_enough),
+      cmocka_unit_test_setup_teardown(says_what_is_wrong, scratch_setup, scratch_teardown),
+      cmocka_unit_test(nothing_to_see_gives_zeros),
+      cmocka_unit_test(defaults_see_something),
+      cmocka_unit_test(the_papers_values),
+      cmocka_unit_test(lists_the_strongest),
+      cmocka_unit_test(shows_its_progress_and_cancels),
+      cmocka_unit_test(survives_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static void equals_the_formulas(void **state)
   json_t *golden = golden_json("sampling", "rise.json");
   size_t i;
   json_t *one;
-  json_array_foreach(golden, i, one) {
+  json_array_foreach (golden, i, one) {
     struct bench b;
     char params[128];
     const char *name = json_string_value(json_object_get(one, "name"));
@@ -54,7 +54,8 @@ static void equals_the_formulas(void **state)
     b.explain.seed = (uint64_t)json_integer_value(json_object_get(one, "seed"));
     (void)snprintf(params, sizeof params, "fill=zero samples=%d cells=%d keep-prob=%g",
                    (int)json_integer_value(json_object_get(one, "samples")),
-                   (int)json_integer_value(json_object_get(one, "cells")), json_real_value(json_object_get(one, "keep")));
+                   (int)json_integer_value(json_object_get(one, "cells")),
+                   json_real_value(json_object_get(one, "keep")));
     bench_run(&b, "rise", params);
     compare_golden(&b, "map", name, "map");
     compare_golden(&b, "stderr", name, "stderr");
@@ -140,7 +141,7 @@ static void peaks_where_the_cell_is(void **state)
   int best = 0;
   for (int i = 0; i < height * width; i++)
     best = map[i] > map[best] ? i : best;
-  assert_near(best / width, 25, 14, "row of the peak");    /* a cell is 96/7 by 160/7 */
+  assert_near(best / width, 25, 14, "row of the peak"); /* a cell is 96/7 by 160/7 */
   assert_near(best % width, 125, 23, "column of the peak");
   /* hidden to kept takes the score from 0 to 1 there, and does next to nothing far away */
   assert_near((double)map[25 * width + 125], 1, 0.1, "value");
@@ -298,7 +299,8 @@ static void stops_when_precise_enough(void **state)
     bench_run(&b, "rise", params);
     assert_string_equal(b.out.stopped_by, "tolerance");
     if (i == 0)
-      assert_true(largest(bench_array(&b, "stderr"), height * width) <= 0.2 * largest(bench_array(&b, "map"), height * width));
+      assert_true(largest(bench_array(&b, "stderr"), height * width) <=
+                  0.2 * largest(bench_array(&b, "map"), height * width));
     float *map = bench_copy(&b, "map");
     b.explain.evaluate.evals = b.out.evaluations;
     bench_run(&b, "rise", "fill=zero cells=5 samples=100000");
@@ -380,17 +382,12 @@ static void survives_failing_allocations(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(equals_the_formulas),
-    cmocka_unit_test(follows_an_affine_score),
-    cmocka_unit_test(peaks_where_the_cell_is),
-    cmocka_unit_test(errors_are_honest),
-    cmocka_unit_test(memory_is_that_of_the_map),
-    cmocka_unit_test(all_classes_at_once),
-    cmocka_unit_test(a_seed_fixes_everything),
-    cmocka_unit_test(stops_when_precise_enough),
-    cmocka_unit_test(any_channels_sides_and_cells),
-    cmocka_unit_test(says_what_is_wrong),
-    cmocka_unit_test(survives_failing_allocations),
+      cmocka_unit_test(equals_the_formulas),          cmocka_unit_test(follows_an_affine_score),
+      cmocka_unit_test(peaks_where_the_cell_is),      cmocka_unit_test(errors_are_honest),
+      cmocka_unit_test(memory_is_that_of_the_map),    cmocka_unit_test(all_classes_at_once),
+      cmocka_unit_test(a_seed_fixes_everything),      cmocka_unit_test(stops_when_precise_enough),
+      cmocka_unit_test(any_channels_sides_and_cells), cmocka_unit_test(says_what_is_wrong),
+      cmocka_unit_test(survives_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,8 @@
 """Golden data of the sampling methods: LIME's fit by scikit-learn and by the lime package, Shapley values by shap,
 RISE's maps by its formulas in numpy on masks made by scikit-image. Needs lime, shap, scikit-learn, scikit-image.
 
-The classifiers are formulas that tests/unit/sampling.h repeats. Masks of RISE follow from penumbra's counter-based random
-numbers, of which philox() is a second implementation.
+The classifiers are formulas that tests/unit/sampling.h repeats. Masks of RISE follow from penumbra's counter-based
+random numbers, of which philox() is a second implementation.
 """
 import json
 import os
@@ -71,7 +71,7 @@ def make_lime():
         ridge.append({"alpha": alpha, "coefficients": fit.coef_.tolist(), "intercept": float(fit.intercept_),
                       "r2": float(fit.score(data, labels[:, 0], sample_weight=weights))})
     # the sandwich, written out: groups of one row, and of two after the first
-    z, e = data.astype(np.float64), None
+    z = data.astype(np.float64)
     mean = weights @ z / weights.sum()
     centred = z - mean
     h = np.linalg.inv(centred.T @ (weights[:, None] * centred) + np.eye(z.shape[1]))
@@ -118,7 +118,8 @@ def make_rise():
         cell = [-(-height // s), -(-width // s)]
         masks = np.empty((n, height, width))
         for i in range(n):
-            grid = np.array([(philox(seed, 2, i, k) >> 8) * 2.0 ** -24 < keep for k in range(s * s)], float).reshape(s, s)
+            grid = [(philox(seed, 2, i, k) >> 8) * 2.0 ** -24 < keep for k in range(s * s)]
+            grid = np.array(grid, float).reshape(s, s)
             y, x = (philox(seed, 2, i, s * s + a) * cell[a] >> 32 for a in range(2))
             big = resize(grid, [(s + 1) * cell[0], (s + 1) * cell[1]], order=1, mode="reflect", anti_aliasing=False)
             masks[i] = big[y:y + height, x:x + width]
@@ -131,7 +132,8 @@ def make_rise():
         raw_error = (f[:, None, None] * masks).std(0, ddof=1) / np.sqrt(n) / keep
         for kind, array in (("raw", raw), ("map", centred), ("stderr", error), ("raw_stderr", raw_error)):
             save(f"rise_{name}_{kind}.npy", array.astype(np.float32))
-        cases.append({"name": name, "height": height, "width": width, "cells": s, "keep": keep, "samples": n, "seed": seed})
+        cases.append({"name": name, "height": height, "width": width, "cells": s, "keep": keep, "samples": n,
+                      "seed": seed})
     write("rise.json", cases)
 
 
