@@ -27,7 +27,7 @@ static struct value **copy_refs(struct graph *copy, struct value *const *from, i
   return refs;
 }
 
-static struct graph *graph_copy(const struct graph *graph, struct error *err)
+struct graph *graph_copy(const struct graph *graph, struct error *err)
 {
   struct graph *copy = graph_new();
   if (!copy)

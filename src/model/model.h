@@ -30,6 +30,8 @@ struct model {
   struct value *raw;          /* the tensor before that activation: logits, one per class */
   int64_t outputs;            /* values of raw; classes is one more where a complement is named */
   const char *default_layer;  /* last rank-4 activation with spatial extent before pooling, or NULL */
+  struct weights **own_weights; /* of a copy by model_reweighted */
+  int n_own_weights;
 };
 
 struct model *model_open(const char *path, const struct model_options *options, struct error *err);
