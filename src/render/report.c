@@ -169,6 +169,7 @@ static bool append_method(const struct report *report, const struct report_pictu
   str_append(html, "<h3>Curves</h3>\n");
   if (!report_curves(report, map, html, err))
     return false;
+  report_records(report, map, html);
   str_append(html, "<details><summary>To make this map again</summary>\n");
   if (!report_again(report, map, html, err))
     return false;

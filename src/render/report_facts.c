@@ -116,7 +116,7 @@ static const struct figure {
   {"insertion", FROM_METRIC, "auc", "Insertion",
    "Area under the score while pixels appear on a blurred picture in the map's order; high is good."},
   {"completeness_gap", FROM_TRUST, NULL, "Completeness gap",
-   "By how much the map's values miss, in sum, the change of the score that they should account for; 0 is best."},
+   "By what share the map's values, in sum, miss the change of the score that they should account for; 0 is best."},
   {"standard_error", FROM_TRUST, NULL, "Standard error",
    "Sampling error where the map is least certain, on the map's own scale."},
   {"r2", FROM_TRUST, NULL, "R\xC2\xB2",
@@ -377,109 +377,4 @@ void report_agreement(const struct report *report, struct str *html)
     str_append(html, "</tr>\n");
   }
   str_append(html, "</tbody></table></div>\n");
-}
-
-/* ---- doing it again --------------------------------------------------------------------------------------------- */
-
-/* A word of a shell's command line. */
-static void append_word(const char *word, struct str *html)
-{
-  static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:=,+@%";
-  const bool quoted = !*word || word[strspn(word, plain)];
-  str_append(html, quoted ? " &#39;" : " ");
-  for (const char *p = word; *p;) {
-    char one[8] = "";
-    const char *from = p;
-    (void)text_next(&p);
-    memcpy(one, from, (size_t)(p - from));
-    if (*one == '\'') /* ends the quoted part, stands alone, begins the next */
-      html_text(html, "'\\''");
-    else
-      html_text(html, one);
-  }
-  str_append(html, quoted ? "&#39;" : "");
-}
-
-static void append_option(const char *name, const json_t *value, struct str *html)
-{
-  const char *text = json_string_value(value);
-  char number[TEXT_NUMBER];
-  if (json_is_integer(value))
-    (void)snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
-  else if (json_is_real(value))
-    (void)text_number(json_real_value(value), 9, false, number);
-  else if (json_is_boolean(value))
-    (void)snprintf(number, sizeof number, "%s", json_is_true(value) ? "on" : "off");
-  else if (!text || !*text)
-    return;
-  str_append(html, " --");
-  html_text(html, name);
-  if (json_is_boolean(value)) {
-    str_printf(html, "=%s", number);
-    return;
-  }
-  append_word(text ? text : number, html);
-}
-
-static void append_command(const json_t *result, struct str *html)
-{
-  const json_t *method = json_object_get(result, "method");
-  const char *name, *model = report_text(result, "model", "path"), *scale = report_text(result, "target", "scale");
-  json_t *value;
-  str_append(html, "<pre tabindex=\"0\"><code>penumbra explain");
-  append_word(*model ? model : "MODEL", html);
-  append_word(report_text(result, "image", "path"), html);
-  str_append(html, " -m ");
-  html_text(html, report_text(method, "name", NULL));
-  str_printf(html, " -t %lld --score ", (long long)json_integer_value(report_get(result, "target", "index")));
-  html_text(html, scale);
-  str_printf(html, " --seed %lld", (long long)json_integer_value(json_object_get(method, "seed")));
-  json_object_foreach (json_object_get(method, "params"), name, value)
-    append_option(name, value, html);
-  if (strcmp(report_text(method, "stopped_by", NULL), "budget") == 0)
-    str_printf(html, " --evals %lld", (long long)json_integer_value(json_object_get(method, "evaluations")));
-  str_append(html, "</code></pre>\n");
-}
-
-static void append_fact(const char *title, const char *text, struct str *html)
-{
-  str_printf(html, "<dt>%s</dt><dd>", title);
-  html_text(html, *text ? text : "not known");
-  str_append(html, "</dd>\n");
-}
-
-/* ASCII only, so that no character is cut in two. */
-static int append_json(const char *bytes, size_t size, void *html)
-{
-  char part[256];
-  for (size_t n; size > 0; bytes += n, size -= n) {
-    n = size < sizeof part ? size : sizeof part - 1;
-    memcpy(part, bytes, n);
-    part[n] = '\0';
-    html_text(html, part);
-  }
-  return 0;
-}
-
-bool report_again(const struct report *report, int map, struct str *html, struct error *err)
-{
-  const json_t *result = report->maps[map].result, *method = json_object_get(result, "method");
-  const char *stopped_by = report_text(method, "stopped_by", NULL);
-  append_command(result, html);
-  str_append(html, "<p class=\"note\">With the same model card, the same version and the same bytes of model and image this "
-                   "gives the same map.</p>\n<dl class=\"facts\">\n");
-  append_fact("Method", report_text(method, "paper", NULL), html);
-  append_fact("Model, SHA-256", report_text(result, "model", "sha256"), html);
-  append_fact("Image, SHA-256", report_text(result, "image", "sha256"), html);
-  str_append(html, "<dt>Preprocessing</dt><dd>");
-  if (json_dump_callback(json_object_get(result, "preprocessing"), append_json, html,
-                         JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) != 0)
-    return error_memory(err, "the report");
-  str_printf(html, "</dd>\n<dt>Evaluations</dt><dd>%lld, ", (long long)json_integer_value(json_object_get(method, "evaluations")));
-  html_printf(html, "%s%s", strcmp(stopped_by, "complete") == 0 ? "" : "stopped by ", stopped_by);
-  str_append(html, "</dd>\n<dt>Time</dt><dd>");
-  html_number(html, report_number(result, "timing", "total_s"), 3);
-  str_printf(html, " s</dd>\n<dt>Seed</dt><dd>%lld</dd>\n</dl>\n",
-             (long long)json_integer_value(json_object_get(method, "seed")));
-  return true;
 }

@@ -53,6 +53,9 @@ void report_trust(const struct report *report, int map, struct str *html);
 void report_trust_table(const struct report *report, struct str *html);
 void report_scores(const struct report *report, struct str *html);
 void report_agreement(const struct report *report, struct str *html);
+
+/* report_records.c */
+void report_records(const struct report *report, int map, struct str *html);
 bool report_again(const struct report *report, int map, struct str *html, struct error *err);
 
 /* report_curves.c */
