@@ -66,7 +66,8 @@ static struct changes changes_new(uint64_t seed, const struct predictor *p, int 
 static void change_image(const struct predictor *p, const float *base, const struct change *c, float *image)
 {
   const size_t row = (size_t)(c->rect.x1 - c->rect.x0) * (size_t)p->channels;
-  memcpy(image, base, (size_t)image_floats(p) * sizeof *image);
+  if (image != base)
+    memcpy(image, base, (size_t)image_floats(p) * sizeof *image);
   for (int y = c->rect.y0; y < c->rect.y1; y++)
     memcpy(image + ((size_t)y * (size_t)p->width + (size_t)c->rect.x0) * (size_t)p->channels,
            c->content + (size_t)(y - c->rect.y0) * row, row * sizeof *image);
@@ -302,6 +303,73 @@ static void a_new_base_starts_afresh(void **state)
   }
 }
 
+/* Sequences in lockstep, each from where it has come to, against whole runs of what they have become; some steps change
+ * nothing. However many step at once, the bits are the same. */
+static void sequences_follow_whole_runs(void **state)
+{
+  (void)state;
+  enum { SEQUENCES = 8, STEPS = CHANGES / SEQUENCES };
+  threads_use(2);
+  for (int i = 0; i < N_FIXTURES; i++) {
+    struct error err = {0};
+    struct model *model = engine_fixture(fixtures[i]);
+    const struct predictor *p = &model->predictor;
+    const int side = p->height / 3;
+    const int64_t floats = image_floats(p);
+    struct graph *graph = graph_fused(model->graph, FUSE_ALL, NULL, 0, &err);
+    assert_ok(graph != NULL, err);
+    float *base = malloc((size_t)floats * sizeof *base), *image = malloc((size_t)floats * sizeof *image);
+    assert_true(base && image);
+    noise_image(3, floats, base);
+    struct changes changes = changes_new(7, p, side, side, NULL); /* step s of sequence q: number s * SEQUENCES + q */
+    changes.list[11].rect = changes.list[40].rect = (struct rect){0, 0, 0, 0};
+    struct answers full = answers_new(graph, NULL), all = answers_new(graph, NULL), few = answers_new(graph, NULL);
+    struct engine e = engine_new(graph, 1, false);
+    for (int q = 0; q < SEQUENCES; q++) {
+      memcpy(image, base, (size_t)floats * sizeof *image);
+      for (int s = q; s < CHANGES; s += SEQUENCES) {
+        change_image(p, image, &changes.list[s], image);
+        engine_run(&e, image, floats);
+        memcpy(full.raw + s * full.outputs, run_value(e.run, graph->outputs[0]), (size_t)full.outputs * sizeof *full.raw);
+      }
+    }
+    engine_free(&e);
+    struct compute *compute = compute_open(&err);
+    for (int lockstep = SEQUENCES; lockstep >= 2; lockstep /= 2) {
+      struct answers *a = lockstep == SEQUENCES ? &all : &few;
+      const struct increment_options options = {side, side, lockstep, lockstep, NULL};
+      struct increment *inc = increment_new(graph, compute, &options, &err);
+      assert_ok(inc != NULL, err);
+      for (int first = 0; first < SEQUENCES; first += lockstep) {
+        assert_ok(increment_base(inc, 0, base, &err), err);
+        for (int q = 1; q < lockstep; q++) {
+          if (q % 2)
+            assert_ok(increment_base(inc, q, base, &err), err);
+          else
+            increment_copy_base(inc, 0, q);
+        }
+        for (int s = 0; s < STEPS; s++) {
+          const int64_t at = s * SEQUENCES + first;
+          assert_ok(increment_step(inc, changes.list + at, lockstep, a->raw + at * a->outputs, &err), err);
+        }
+      }
+      increment_free(inc);
+      if (!(relative_error(a->raw, full.raw, CHANGES * full.outputs) <= 1e-5) || (a == &few && !same_bits(&all, &few)))
+        fail_msg("%s, %d in lockstep: %.2e from whole runs", fixtures[i], lockstep,
+                 relative_error(a->raw, full.raw, CHANGES * full.outputs));
+    }
+    compute_close(compute);
+    answers_free(&full);
+    answers_free(&all);
+    answers_free(&few);
+    free(changes.content);
+    free(base);
+    free(image);
+    graph_free(graph);
+    model_close(model);
+  }
+}
+
 /* What is chosen by measure: everything is dear where nothing is local, and small changes are cheap where all is. */
 static void knows_the_share_of_work(void **state)
 {
@@ -451,7 +519,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(windows_equal_whole_runs), cmocka_unit_test(own_pixels_change_nothing),
-    cmocka_unit_test(a_new_base_starts_afresh), cmocka_unit_test(knows_the_share_of_work),
+    cmocka_unit_test(a_new_base_starts_afresh), cmocka_unit_test(sequences_follow_whole_runs),
+    cmocka_unit_test(knows_the_share_of_work),
     cmocka_unit_test(real_models_agree),        cmocka_unit_test(topologies_agree),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
