@@ -19,7 +19,8 @@ struct blob_detector {
   long long pictures; /* seen so far */
 };
 
-/* Two scores for each of n pictures [n, SIDE, SIDE, 1]: "blob" and "none". Values are what the picture holds, 0..255. */
+/* Two scores for each of n pictures [n, SIDE, SIDE, 1]: "blob" and "none". Values are what the picture holds, 0..255.
+ */
 static bool detect_blob(void *context, const float *images, int n, float *scores, penumbra_error *err)
 {
   struct blob_detector *detector = (struct blob_detector *)context;

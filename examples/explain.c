@@ -22,8 +22,8 @@ static bool show_progress(void *context, const penumbra_progress *progress)
 }
 
 /* Say what was predicted, and where the evidence is strongest. */
-static bool show_result(const penumbra_model *model, const penumbra_image *image, const penumbra_explanation *explanation,
-                        penumbra_error *err)
+static bool show_result(const penumbra_model *model, const penumbra_image *image,
+                        const penumbra_explanation *explanation, penumbra_error *err)
 {
   float scores[4096];
   const int classes = penumbra_model_classes(model);

@@ -12,9 +12,9 @@
  * Threads. A model and an image are immutable: any number of threads may use one at the same time. An explanation
  * belongs to the thread that made it until it is handed over. There is no global state and nothing to initialise.
  *
- * Errors. The last argument of whatever can fail is a caller-owned error; on failure (false or NULL) it holds a code and
- * a sentence, on success it is left alone, and nothing changes hands. It may be NULL where nobody wants to know. An error
- * that is already set is kept: clear it ({0}) before reuse.
+ * Errors. The last argument of whatever can fail is a caller-owned error; on failure (false or NULL) it holds a code
+ * and a sentence, on success it is left alone, and nothing changes hands. It may be NULL where nobody wants to know. An
+ * error that is already set is kept: clear it ({0}) before reuse.
  *
  * Memory. What a function returns as a pointer is owned by the caller and released by the function named at its type;
  * what is called "borrowed" lives as long as the object it was asked of. All release functions accept NULL.
@@ -64,28 +64,28 @@ typedef struct penumbra_model penumbra_model;
 typedef struct penumbra_model_options {
   size_t size;                 /* sizeof(penumbra_model_options) */
   const char *card;            /* model card; NULL: MODEL.json or Hugging Face's files beside the model, if any */
-  const char *const *settings; /* NULL-terminated "key=value" texts that override the card ("activation=sigmoid"); or NULL.
-                                  penumbra_card_options_json lists the keys */
+  const char *const *settings; /* NULL-terminated "key=value" texts that override the card ("activation=sigmoid"); or
+                                  NULL. penumbra_card_options_json lists the keys */
   bool external_symlinks;      /* external data may be reached through symbolic links */
 } penumbra_model_options;
 
-/* Read an ONNX classifier of one image (opsets 7 to 22, external data inside the model's folder). `options` may be NULL.
- * Fails on unsupported operators (all are listed), broken files, a card that contradicts the graph. */
+/* Read an ONNX classifier of one image (opsets 7 to 22, external data inside the model's folder). `options` may be
+ * NULL. Fails on unsupported operators (all are listed), broken files, a card that contradicts the graph. */
 PENUMBRA_API penumbra_model *penumbra_model_open(const char *path, const penumbra_model_options *options,
                                                  penumbra_error *err);
 PENUMBRA_API void penumbra_model_close(penumbra_model *model);
 
 /* A classifier of the caller's own: any function from images to scores. */
 typedef struct penumbra_predictor {
-  size_t size;                   /* sizeof(penumbra_predictor) */
-  int height, width, channels;   /* input grid, px; 1 (grey) or 3 (RGB) channels */
+  size_t size;                 /* sizeof(penumbra_predictor) */
+  int height, width, channels; /* input grid, px; 1 (grey) or 3 (RGB) channels */
   int classes;
   /* scores [n, classes] of images [n, height, width, channels], float32, values as the card settings map pixels
    * (default: 0..255). Called from one thread at a time; return false to fail, with a message. */
   bool (*predict)(void *context, const float *images, int n, float *scores, penumbra_error *err);
   void (*release)(void *context); /* called by penumbra_model_close; may be NULL */
   void *context;
-  int batch;                     /* images a call takes at most; 0: 32 */
+  int batch; /* images a call takes at most; 0: 32 */
 } penumbra_predictor;
 
 /* Black-box methods then work as with any model. `settings` as in penumbra_model_options (labels, scale, mean, std,
@@ -114,7 +114,8 @@ typedef struct penumbra_image penumbra_image;
 /* PNG (8, 16 bit), JPEG, or a .npy [C,H,W] that is a model's input already. */
 PENUMBRA_API penumbra_image *penumbra_image_open(const char *path, penumbra_error *err);
 /* The same of bytes; `name` stands for the path in messages and outputs. */
-PENUMBRA_API penumbra_image *penumbra_image_decode(const void *bytes, size_t size, const char *name, penumbra_error *err);
+PENUMBRA_API penumbra_image *penumbra_image_decode(const void *bytes, size_t size, const char *name,
+                                                   penumbra_error *err);
 /* Pixels [height, width, channels], 8 bits a sample (bits = 8) or 16 (uint16_t); copied. */
 PENUMBRA_API penumbra_image *penumbra_image_new(int width, int height, int channels, int bits, const void *pixels,
                                                 penumbra_error *err);
@@ -133,10 +134,10 @@ PENUMBRA_API bool penumbra_preprocess(const penumbra_model *model, const penumbr
 /* ---- explanation ------------------------------------------------------------------------------------------------ */
 
 typedef struct penumbra_progress {
-  int64_t done, total;      /* evaluations; total 0: not known */
+  int64_t done, total;       /* evaluations; total 0: not known */
   double seconds, remaining; /* so far; estimated, < 0: not known */
-  const char *stage;        /* "occlusion" */
-  const float *map;         /* [height, width] on the model grid as far as it is known, or NULL; borrowed for the call */
+  const char *stage;         /* "occlusion" */
+  const float *map; /* [height, width] on the model grid as far as it is known, or NULL; borrowed for the call */
   int height, width;
 } penumbra_progress;
 
@@ -147,14 +148,15 @@ typedef struct penumbra_request {
   const char *target;        /* label, class number, "top" (default) or "all" */
   const char *score;         /* "prob" (default) or "logit" */
   uint64_t seed;
-  int threads;               /* < 1: all cores; the result does not depend on it */
-  size_t memory;             /* bytes beyond the model's weights, 0: 1 GiB; the result does not depend on it, but for
-                                last bits where it is too little for incremental runs */
-  int64_t evals;             /* ceiling on evaluations, 0: none */
-  double budget;             /* s, 0: none; the run stops there with what it has */
-  const char *precision;     /* "f32" (default: a map does not depend on the CPU), "bf16" (an error where the CPU lacks it), or
-                                "auto": bf16 where it was checked on this image to deviate by less than 1 % of the changes */
-  bool exact_full;           /* run the whole model for every perturbation, never on windows: for comparison */
+  int threads;   /* < 1: all cores; the result does not depend on it */
+  size_t memory; /* bytes beyond the model's weights, 0: 1 GiB; the result does not depend on it, but for
+                    last bits where it is too little for incremental runs */
+  int64_t evals; /* ceiling on evaluations, 0: none */
+  double budget; /* s, 0: none; the run stops there with what it has */
+  const char
+      *precision;  /* "f32" (default: a map does not depend on the CPU), "bf16" (an error where the CPU lacks it), or
+                      "auto": bf16 where it was checked on this image to deviate by less than 1 % of the changes */
+  bool exact_full; /* run the whole model for every perturbation, never on windows: for comparison */
   bool (*progress)(void *context, const penumbra_progress *progress); /* false cancels; may be NULL */
   void *progress_context;
 } penumbra_request;
@@ -173,9 +175,9 @@ typedef struct penumbra_array {
   int64_t dims[8];
 } penumbra_array;
 
-/* "heatmap" [H,W] of the source image ([K,H,W] for target all), "map" on the model grid, "coverage" where a crop cut the
- * source, and what the method adds ("occlusion_grid", …). Positive values are evidence for the target: removing them
- * lowers its score. False with PENUMBRA_USAGE where there is no such array; the message lists those there are. */
+/* "heatmap" [H,W] of the source image ([K,H,W] for target all), "map" on the model grid, "coverage" where a crop cut
+ * the source, and what the method adds ("occlusion_grid", …). Positive values are evidence for the target: removing
+ * them lowers its score. False with PENUMBRA_USAGE where there is no such array; the message lists those there are. */
 PENUMBRA_API bool penumbra_explanation_array(const penumbra_explanation *explanation, const char *name,
                                              penumbra_array *array, penumbra_error *err);
 /* The i-th array's name, NULL past the last; borrowed. */
@@ -218,26 +220,28 @@ typedef struct penumbra_evaluation_request {
   size_t size;                      /* sizeof(penumbra_evaluation_request) */
   const penumbra_subject *subjects; /* with different names; may be NULL where no metric needs a map */
   int subject_count;
-  const char *const *metrics;       /* NULL-terminated; NULL: region, deletion, insertion. penumbra_metrics_json lists them */
-  const char *const *params;        /* NULL-terminated "name=value" for every metric that has it, or "metric.name=value" for
-                                       one; or NULL */
-  const char *truth;                /* for metrics that need it: a mask as large as the picture (not black: true), a folder of
-                                       STEM.png, or boxes in COCO's JSON; {dir}, {stem} and {label} stand for the picture's
-                                       folder, its name without ending and the target's label. NULL: none */
-  const penumbra_request *request;  /* target (one class), score, seed, threads, memory, exact_full, progress; evals, budget
-                                       and precision hold for each explanation, metrics run whole and in f32; or NULL */
+  const char *const *metrics; /* NULL-terminated; NULL: region, deletion, insertion. penumbra_metrics_json lists them */
+  const char *const *params;  /* NULL-terminated "name=value" for every metric that has it, or "metric.name=value" for
+                                 one; or NULL */
+  const char *truth;          /* for metrics that need it: a mask as large as the picture (not black: true), a folder of
+                                 STEM.png, or boxes in COCO's JSON; {dir}, {stem} and {label} stand for the picture's
+                                 folder, its name without ending and the target's label. NULL: none */
+  const penumbra_request
+      *request; /* target (one class), score, seed, threads, memory, exact_full, progress; evals, budget
+                   and precision hold for each explanation, metrics run whole and in f32; or NULL */
 } penumbra_evaluation_request;
 
 typedef struct penumbra_evaluation penumbra_evaluation;
 
 /* Everything that does not depend on an image is checked here. Model, request and texts must outlive the evaluation. */
 PENUMBRA_API penumbra_evaluation *penumbra_evaluation_new(const penumbra_model *model,
-                                                          const penumbra_evaluation_request *request, penumbra_error *err);
+                                                          const penumbra_evaluation_request *request,
+                                                          penumbra_error *err);
 PENUMBRA_API void penumbra_evaluation_free(penumbra_evaluation *evaluation);
 
-/* Explain and measure one image. maps[i] (float32 [H,W] on the model's or the picture's grid; other sizes are resampled;
- * [C,H,W] is summed) is that of subject i where it has no method; maps may be NULL where all have one. On failure the
- * evaluation is as it was. */
+/* Explain and measure one image. maps[i] (float32 [H,W] on the model's or the picture's grid; other sizes are
+ * resampled; [C,H,W] is summed) is that of subject i where it has no method; maps may be NULL where all have one. On
+ * failure the evaluation is as it was. */
 PENUMBRA_API bool penumbra_evaluation_add(penumbra_evaluation *evaluation, const penumbra_image *image,
                                           const penumbra_array *maps, penumbra_error *err);
 /* What the last added image gave, into folder `dir`: result.json and the methods' maps; whole or not at all. */

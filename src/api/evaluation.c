@@ -89,9 +89,11 @@ static bool read_metric(struct penumbra_evaluation *e, const char *name, const c
   if (!params_parse(m->metric->params, m->metric->name, arguments, m->options, err))
     return false;
   if ((m->metric->needs & METRIC_TRUTH) && !e->request->truth)
-    return error_set(err, ERROR_USAGE, "metric: %s needs to know where the truth is (a mask or boxes)", m->metric->name);
+    return error_set(err, ERROR_USAGE, "metric: %s needs to know where the truth is (a mask or boxes)",
+                     m->metric->name);
   if ((m->metric->needs & (METRIC_MAP | METRIC_METHOD)) && e->n_subjects == 0)
-    return error_set(err, ERROR_USAGE, "metric: %s judges maps, and neither a method nor a map is given", m->metric->name);
+    return error_set(err, ERROR_USAGE, "metric: %s judges maps, and neither a method nor a map is given",
+                     m->metric->name);
   return true;
 }
 
@@ -119,8 +121,8 @@ static bool open_evaluation(struct penumbra_evaluation *e, struct error *err)
   for (const char *const *p = request->params; p && *p; p++)
     arguments++;
   if (request->subject_count < 0 || request->subject_count > MOST_SUBJECTS || metrics > MOST_METRICS)
-    return error_set(err, ERROR_USAGE, "%d subjects and %d metrics; at most %d and %d are taken", request->subject_count,
-                     metrics, MOST_SUBJECTS, MOST_METRICS);
+    return error_set(err, ERROR_USAGE, "%d subjects and %d metrics; at most %d and %d are taken",
+                     request->subject_count, metrics, MOST_SUBJECTS, MOST_METRICS);
   e->height = e->model->predictor->height;
   e->width = e->model->predictor->width;
   e->subjects = mem_zero((size_t)request->subject_count + 1, sizeof *e->subjects);
@@ -188,16 +190,16 @@ static bool sum_channels(const char *name, const penumbra_array *array, float **
     return error_set(err, ERROR_FAILED, "%.80s: a map of rank %d; [H,W] or [C,H,W] is wanted", name, rank);
   const int64_t channels = rank == 3 ? array->dims[0] : 1, h = array->dims[rank - 2], w = array->dims[rank - 1];
   if (channels < 1 || channels > 4 || h < 1 || w < 1 || h > IMAGE_MAX_SIDE || w > IMAGE_MAX_SIDE)
-    return error_set(err, ERROR_FAILED, "%.80s: a map of %lld x %lld x %lld; 1 to 4 channels of 1 to %d px are wanted", name,
-                     (long long)channels, (long long)h, (long long)w, IMAGE_MAX_SIDE);
+    return error_set(err, ERROR_FAILED, "%.80s: a map of %lld x %lld x %lld; 1 to 4 channels of 1 to %d px are wanted",
+                     name, (long long)channels, (long long)h, (long long)w, IMAGE_MAX_SIDE);
   const int64_t pixels = h * w;
   *sum = mem_zero((size_t)pixels, sizeof **sum);
   if (!*sum)
     return error_memory(err, "a map");
   int64_t bad = 0;
   for (int64_t i = 0; i < channels * pixels; i++) {
-    const float v = array->dtype == PENUMBRA_F32 ? ((const float *)array->data)[i]
-                                                 : (float)((const int32_t *)array->data)[i];
+    const float v =
+        array->dtype == PENUMBRA_F32 ? ((const float *)array->data)[i] : (float)((const int32_t *)array->data)[i];
     bad += !isfinite(v);
     (*sum)[i % pixels] += v;
   }
@@ -210,8 +212,13 @@ static bool sum_channels(const char *name, const penumbra_array *array, float **
 /* Over the picture, whatever its own resolution, and from there to the model grid. */
 static bool resample(const float *map, int height, int width, const struct geometry *g, float *to, struct error *err)
 {
-  struct image own = {.width = width, .height = height, .channels = 1, .type = PIXEL_F32,
-                      .data = (void *)(uintptr_t)map, .lo = 0, .hi = 1};
+  struct image own = {.width = width,
+                      .height = height,
+                      .channels = 1,
+                      .type = PIXEL_F32,
+                      .data = (void *)(uintptr_t)map,
+                      .lo = 0,
+                      .hi = 1};
   struct image source = {0};
   if (width == g->source_width && height == g->source_height) {
     preprocess_to_model(g, map, to, false);
@@ -249,8 +256,8 @@ struct work {
   const struct penumbra_image *image;
   struct input input;
   struct precision_check precision;
-  struct explain explain;       /* for methods */
-  struct explain plain;         /* for metrics: no ceilings, f32 */
+  struct explain explain; /* for methods */
+  struct explain plain;   /* for metrics: no ceilings, f32 */
   struct evaluator *evaluator;
   int64_t target;
   char target_text[32];
@@ -291,8 +298,13 @@ static bool open_image(struct work *w, struct error *err)
   const struct penumbra_model *model = w->e->model;
   w->precision.used = PRECISION_F32;
   w->explain = (struct explain){
-    .evaluate.precision = &w->precision, .predictor = model->predictor, .model = model->onnx, .card = model->card,
-    .input = &w->input, .labels = model->labels, .thresholds = model->thresholds,
+      .evaluate.precision = &w->precision,
+      .predictor = model->predictor,
+      .model = model->onnx,
+      .card = model->card,
+      .input = &w->input,
+      .labels = model->labels,
+      .thresholds = model->thresholds,
   };
   w->subjects = json_object();
   w->metrics = json_object();
@@ -389,9 +401,16 @@ static bool measure_one(struct work *w, const struct chosen_metric *m, const str
   struct measurement out;
   const char *reason = s ? not_for(w, m->metric, s) : NULL;
   const struct measure measure = {
-    .explain = &w->plain, .evaluator = w->evaluator, .target = w->target, .map = s ? s->map : NULL,
-    .method = s ? s->method : NULL, .method_options = s ? s->options : NULL, .method_explain = &w->explain,
-    .truth = w->truth, .path = w->image->name, .variant = variant,
+      .explain = &w->plain,
+      .evaluator = w->evaluator,
+      .target = w->target,
+      .map = s ? s->map : NULL,
+      .method = s ? s->method : NULL,
+      .method_options = s ? s->options : NULL,
+      .method_explain = &w->explain,
+      .truth = w->truth,
+      .path = w->image->name,
+      .variant = variant,
   };
   const int64_t before = evaluator_count(w->evaluator);
   const double from = now();
@@ -453,12 +472,12 @@ static json_t *record_of(const struct work *w)
   if (!name)
     return NULL;
   str_clean(name);
-  json_t *record = json_pack("{s:s, s:{s:s, s:s, s:i, s:i}, s:{s:I, s:s, s:o}, s:O, s:O, s:O}", "schema", schema, "image",
-                             "path", name, "sha256", image->sha256, "width", image->image.width, "height",
-                             image->image.height, "target", "index", (json_int_t)w->target, "label",
-                             w->e->model->labels[w->target], "score",
-                             json_number_or_null((double)evaluator_scores(w->evaluator)[w->target]), "subjects", w->subjects,
-                             "metrics", w->metrics, "warnings", w->warnings);
+  json_t *record =
+      json_pack("{s:s, s:{s:s, s:s, s:i, s:i}, s:{s:I, s:s, s:o}, s:O, s:O, s:O}", "schema", schema, "image", "path",
+                name, "sha256", image->sha256, "width", image->image.width, "height", image->image.height, "target",
+                "index", (json_int_t)w->target, "label", w->e->model->labels[w->target], "score",
+                json_number_or_null((double)evaluator_scores(w->evaluator)[w->target]), "subjects", w->subjects,
+                "metrics", w->metrics, "warnings", w->warnings);
   mem_free(name);
   return as_written(record);
 }
@@ -468,8 +487,8 @@ bool penumbra_evaluation_add(penumbra_evaluation *e, const penumbra_image *image
 {
   struct error failed = {ERROR_NONE};
   struct work w = {.e = e, .image = image};
-  bool ok = open_image(&w, &failed) && read_truth(&w, &failed) && make_maps(&w, maps, &failed) &&
-            measure_all(&w, &failed);
+  bool ok =
+      open_image(&w, &failed) && read_truth(&w, &failed) && make_maps(&w, maps, &failed) && measure_all(&w, &failed);
   json_t *record = ok ? record_of(&w) : NULL;
   if (ok && (!record || json_array_append_new(e->records, record) != 0))
     ok = error_memory(&failed, "a record");
@@ -515,8 +534,8 @@ static json_t *settings_json(const struct penumbra_evaluation *e)
                                     "params", s->method ? params_json(s->method->params, s->options) : json_null()));
   }
   return json_pack("{s:s, s:s, s:I, s:o, s:o}", "target", e->common->target ? e->common->target : "top", "score",
-                   e->common->score ? e->common->score : "prob", "seed", (json_int_t)e->common->seed, "subjects", subjects,
-                   "metrics", metrics);
+                   e->common->score ? e->common->score : "prob", "seed", (json_int_t)e->common->seed, "subjects",
+                   subjects, "metrics", metrics);
 }
 
 /* Which images counted, and what was said about them. */
@@ -525,7 +544,7 @@ static json_t *images_json(const struct penumbra_evaluation *e)
   json_t *images = json_array();
   size_t i;
   json_t *record;
-  json_array_foreach(e->records, i, record)
+  json_array_foreach (e->records, i, record)
     json_array_append_new(images, json_pack("{s:O, s:O, s:O}", "image", json_object_get(record, "image"), "target",
                                             json_object_get(record, "target"), "warnings",
                                             json_object_get(record, "warnings")));
@@ -544,8 +563,8 @@ json_t *evaluation_summary(const struct penumbra_evaluation *e, struct error *er
     }
     json_object_set_new(metrics, e->metrics[i].metric->name, summary);
   }
-  json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:{s:o, s:s}, s:o, s:o, s:o}", "schema", schema, "tool", "name", "penumbra",
-                          "version", PENUMBRA_VERSION, "model", "path",
+  json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:{s:o, s:s}, s:o, s:o, s:o}", "schema", schema, "tool", "name",
+                          "penumbra", "version", PENUMBRA_VERSION, "model", "path",
                           path && str_is_utf8(path) ? json_string(path) : json_null(), "sha256", model_sha256(e->model),
                           "settings", settings_json(e), "images", images_json(e), "metrics", metrics);
   if (!all)

@@ -69,7 +69,7 @@ static const json_t *rank_of(const json_t *summary, const char *subject)
 {
   size_t i;
   const json_t *entry;
-  json_array_foreach(json_object_get(summary, "ranking"), i, entry)
+  json_array_foreach (json_object_get(summary, "ranking"), i, entry)
     if (strcmp(json_string_value(json_object_get(entry, "subject")), subject) == 0)
       return json_object_get(entry, "rank");
   return NULL;
@@ -82,10 +82,10 @@ static bool write_means(const json_t *all, const char *dir, struct error *err)
   json_t *summary, *of, *value;
   str_init(&s, TABLE_LIMIT);
   str_append(&s, "metric,subject,value,mean,lo,hi,n,undefined,rank\n");
-  json_object_foreach(json_object_get(all, "metrics"), metric, summary) {
+  json_object_foreach (json_object_get(all, "metrics"), metric, summary) {
     const char *headline = json_string_value(json_object_get(summary, "headline"));
-    json_object_foreach(json_object_get(summary, "subjects"), subject, of) {
-      json_object_foreach(json_object_get(of, "values"), name, value) {
+    json_object_foreach (json_object_get(summary, "subjects"), subject, of) {
+      json_object_foreach (json_object_get(of, "values"), name, value) {
         cell(&s, metric);
         cell(&s, subject);
         cell(&s, name);
@@ -107,14 +107,14 @@ static bool write_images(const struct penumbra_evaluation *e, const char *dir, s
   const json_t *record;
   str_init(&s, TABLE_LIMIT);
   str_append(&s, "image,target,metric,subject,value,number\n");
-  json_array_foreach(e->records, i, record) {
+  json_array_foreach (e->records, i, record) {
     const char *path = json_string_value(json_object_get(json_object_get(record, "image"), "path"));
     const char *label = json_string_value(json_object_get(json_object_get(record, "target"), "label"));
     const char *metric, *subject, *name;
     json_t *of, *measured, *value;
-    json_object_foreach(json_object_get(record, "metrics"), metric, of) {
-      json_object_foreach(of, subject, measured) {
-        json_object_foreach(json_object_get(measured, "values"), name, value) {
+    json_object_foreach (json_object_get(record, "metrics"), metric, of) {
+      json_object_foreach (of, subject, measured) {
+        json_object_foreach (json_object_get(measured, "values"), name, value) {
           cell(&s, path ? path : "");
           cell(&s, label ? label : "");
           cell(&s, metric);
@@ -132,12 +132,12 @@ static bool write_images(const struct penumbra_evaluation *e, const char *dir, s
 /* ---- curves ----------------------------------------------------------------------------------------------------- */
 
 struct curve_set {
-  const json_t *x;     /* abscissae */
+  const json_t *x; /* abscissae */
   size_t points, n;
   struct {
     const char *subject, *name;
     const json_t *curve;
-  } *of;
+  } * of;
 };
 
 /* All curves of a metric with the most frequent length: that of the first. */
@@ -146,13 +146,13 @@ static bool collect(const json_t *summary, struct curve_set *set, struct error *
   const char *subject, *name;
   json_t *of, *curve;
   size_t most = 0;
-  json_object_foreach(json_object_get(summary, "subjects"), subject, of)
+  json_object_foreach (json_object_get(summary, "subjects"), subject, of)
     most += json_object_size(json_object_get(of, "curves"));
   *set = (struct curve_set){.of = mem_zero(most + 1, sizeof *set->of)};
   if (!set->of)
     return error_memory(err, "curves");
-  json_object_foreach(json_object_get(summary, "subjects"), subject, of) {
-    json_object_foreach(json_object_get(of, "curves"), name, curve) {
+  json_object_foreach (json_object_get(summary, "subjects"), subject, of) {
+    json_object_foreach (json_object_get(of, "curves"), name, curve) {
       const size_t points = json_array_size(json_object_get(curve, "y"));
       if (!set->n && points) {
         set->points = points;
@@ -196,11 +196,12 @@ static bool write_curve_array(const struct curve_set *set, const char *dir, cons
     for (size_t b = 0; b < 3; b++)
       for (size_t k = 0; k < set->points; k++)
         data[(i * 3 + b) * set->points + k] =
-          (float)number_of(json_array_get(json_object_get(set->of[i].curve, edges[b]), k));
+            (float)number_of(json_array_get(json_object_get(set->of[i].curve, edges[b]), k));
   const struct npy array = {NPY_F32, 3, {(int64_t)set->n, 3, (int64_t)set->points}, data};
   const int n = snprintf(path, sizeof path, "%s/%s", dir, file);
-  const bool ok = n < PATH_SIZE ? npy_write(path, &array, err)
-                                : error_set(err, ERROR_FAILED, "%s: the path is longer than %d bytes", file, PATH_SIZE - 1);
+  const bool ok = n < PATH_SIZE
+                      ? npy_write(path, &array, err)
+                      : error_set(err, ERROR_FAILED, "%s: the path is longer than %d bytes", file, PATH_SIZE - 1);
   mem_free(data);
   return ok;
 }
@@ -252,7 +253,12 @@ static bool write_plot(const struct curve_set *set, const struct metric *metric,
       (void)snprintf(names[i], sizeof names[i], "random order");
     else
       (void)snprintf(names[i], sizeof names[i], "%.70s, %.60s", set->of[c].subject, set->of[c].name);
-    curves[i] = (struct curve){names[i], x, values[0], band ? values[1] : NULL, band ? values[2] : NULL, set->points,
+    curves[i] = (struct curve){names[i],
+                               x,
+                               values[0],
+                               band ? values[1] : NULL,
+                               band ? values[2] : NULL,
+                               set->points,
                                baseline ? "#888888" : NULL};
   }
   str_init(&svg, PLOT_LIMIT);
@@ -289,9 +295,10 @@ static float *mean_flips(const struct penumbra_evaluation *e, const char *metric
   double n = 0;
   size_t i, cells = 0;
   const json_t *record;
-  json_array_foreach(e->records, i, record) {
+  json_array_foreach (e->records, i, record) {
     const json_t *of = json_object_get(json_object_get(json_object_get(record, "metrics"), metric), variant);
-    const json_t *flips = json_object_get(json_object_get(of, "details"), "flips"), *data = json_object_get(flips, "data");
+    const json_t *flips = json_object_get(json_object_get(of, "details"), "flips"),
+                 *data = json_object_get(flips, "data");
     int r, c;
     if (!flips || json_unpack(json_object_get(flips, "shape"), "[ii]", &r, &c) != 0 || r < 1 || c < 1 ||
         json_array_size(data) != (size_t)r * (size_t)c)
@@ -331,8 +338,8 @@ struct flips {
   size_t n;
 };
 
-static bool write_flips_of(const struct penumbra_evaluation *e, const json_t *of, const char *metric, const char *variant,
-                           const char *dir, struct flips *all, struct error *err)
+static bool write_flips_of(const struct penumbra_evaluation *e, const json_t *of, const char *metric,
+                           const char *variant, const char *dir, struct flips *all, struct error *err)
 {
   int rows = 0, columns = 0;
   char name[96], path[PATH_SIZE];
@@ -347,7 +354,8 @@ static bool write_flips_of(const struct penumbra_evaluation *e, const json_t *of
   if (ok && all->n < MOST_PLOTTED) {
     const int side = rows > columns ? rows : columns, factor = side >= PANEL_SIDE ? 1 : PANEL_SIDE / side;
     const double rate = number_of(json_object_get(json_object_get(json_object_get(of, "values"), "rate"), "mean"));
-    (void)snprintf(all->captions[all->n], sizeof all->captions[all->n], "%.80s: %.2f %% of positions", variant, 100 * rate);
+    (void)snprintf(all->captions[all->n], sizeof all->captions[all->n], "%.80s: %.2f %% of positions", variant,
+                   100 * rate);
     ok = render_map(mean, rows, columns, 1, colormap_find("inferno"), factor, &all->images[all->n], err);
     all->panels[all->n] = (struct panel){&all->images[all->n], all->captions[all->n]};
     all->n++;
@@ -365,11 +373,11 @@ static bool write_flips(const struct penumbra_evaluation *e, const json_t *summa
   const char *variant;
   json_t *of;
   bool ok = true;
-  json_object_foreach(json_object_get(summary, "subjects"), variant, of)
+  json_object_foreach (json_object_get(summary, "subjects"), variant, of)
     ok = ok && write_flips_of(e, of, metric, variant, dir, &all, err);
   if (ok && all.n)
-    ok = render_sheet(all.panels, all.n, 4, "Where the patch makes a normal image look abnormal (share of images)", &sheet,
-                      err) &&
+    ok = render_sheet(all.panels, all.n, 4, "Where the patch makes a normal image look abnormal (share of images)",
+                      &sheet, err) &&
          (snprintf(path, sizeof path, "%s/flips.png", dir) < PATH_SIZE) && image_write_png(&sheet, path, err);
   for (size_t i = 0; i < all.n; i++)
     image_free(&all.images[i]);
@@ -391,7 +399,8 @@ bool penumbra_evaluation_save(const penumbra_evaluation *e, const char *dir, pen
   for (int i = 0; ok && i < e->n_metrics; i++) {
     const struct metric *metric = e->metrics[i].metric;
     const json_t *summary = json_object_get(json_object_get(all, "metrics"), metric->name);
-    ok = metric->variant ? write_flips(e, summary, metric->name, dir, &failed) : write_curves(summary, metric, dir, &failed);
+    ok = metric->variant ? write_flips(e, summary, metric->name, dir, &failed)
+                         : write_curves(summary, metric, dir, &failed);
   }
   json_decref(all);
   return ok || api_error(err, &failed);

@@ -43,10 +43,10 @@ bool penumbra_predict(const penumbra_model *model, const penumbra_image *image, 
   struct error failed = {ERROR_NONE};
   struct input input = {0};
   struct session *session = NULL;
-  const bool ok = api_preprocess(model, image, &input, &failed) &&
-                  (session = session_open(model->predictor, &(struct session_options){.threads = threads}, &failed)) &&
-                  (session_predict(session, input.x, 1, scores, NULL, &failed) ||
-                   error_prefix(&failed, "%s", image->name));
+  const bool ok =
+      api_preprocess(model, image, &input, &failed) &&
+      (session = session_open(model->predictor, &(struct session_options){.threads = threads}, &failed)) &&
+      (session_predict(session, input.x, 1, scores, NULL, &failed) || error_prefix(&failed, "%s", image->name));
   session_close(session);
   input_free(&input);
   return ok || api_error(err, &failed);
@@ -163,8 +163,8 @@ static json_t *top_classes(const struct explanation *e, const char *const *label
   }
   json_t *list = json_array();
   for (int64_t i = 0; i < n; i++)
-    json_array_append_new(list, json_pack("{s:I, s:s, s:o}", "index", (json_int_t)top[i], "label", labels[top[i]], "score",
-                                          json_number_or_null((double)e->scores[top[i]])));
+    json_array_append_new(list, json_pack("{s:I, s:s, s:o}", "index", (json_int_t)top[i], "label", labels[top[i]],
+                                          "score", json_number_or_null((double)e->scores[top[i]])));
   return list;
 }
 
@@ -177,8 +177,9 @@ static json_t *model_info(const struct penumbra_model *model)
   json_t *shape = json_array();
   for (int i = 0; i < input->t.shape.rank; i++)
     json_array_append_new(shape, json_integer(input->t.shape.dim[i]));
-  return json_pack("{s:s, s:s, s:I, s:{s:s, s:o, s:s}}", "path", model->onnx->path, "sha256", model_sha256(model), "opset",
-                   (json_int_t)model->onnx->onnx.opset, "input", "name", input->name, "shape", shape, "dtype", "float32");
+  return json_pack("{s:s, s:s, s:I, s:{s:s, s:o, s:s}}", "path", model->onnx->path, "sha256", model_sha256(model),
+                   "opset", (json_int_t)model->onnx->onnx.opset, "input", "name", input->name, "shape", shape, "dtype",
+                   "float32");
 }
 
 static json_t *result_json(const struct penumbra_explanation *x, const struct penumbra_model *model,
@@ -192,9 +193,10 @@ static json_t *result_json(const struct penumbra_explanation *x, const struct pe
   json_t *target = json_pack("{s:I, s:s, s:o, s:s, s:b}", "index", (json_int_t)e->target, "label", x->label, "score",
                              json_number_or_null((double)e->scores[e->target]), "scale",
                              explain->evaluate.session.score == SCORE_LOGIT ? "logit" : "prob", "all", e->all_targets);
-  json_t *method_info = json_pack("{s:s, s:o, s:I, s:I, s:s, s:s}", "name", method->name, "params",
-                                  params_json(method->params, options), "seed", (json_int_t)explain->seed, "evaluations",
-                                  (json_int_t)e->evaluations, "stopped_by", e->stopped_by, "paper", method->paper);
+  json_t *method_info =
+      json_pack("{s:s, s:o, s:I, s:I, s:s, s:s}", "name", method->name, "params", params_json(method->params, options),
+                "seed", (json_int_t)explain->seed, "evaluations", (json_int_t)e->evaluations, "stopped_by",
+                e->stopped_by, "paper", method->paper);
   json_object_update(method_info, e->details);
   const struct precision_check *check = explain->evaluate.precision;
   json_t *precision = json_pack("{s:s}", "used", check->used == PRECISION_BF16 ? "bf16" : "f32");
@@ -209,17 +211,17 @@ static json_t *result_json(const struct penumbra_explanation *x, const struct pe
     json_array_append_new(arrays, json_sprintf("%s.npy", e->arrays[i].name));
   const char *document;
   json_t *ignored;
-  json_object_foreach(e->documents, document, ignored)
+  json_object_foreach (e->documents, document, ignored)
     json_array_append_new(arrays, json_sprintf("%s.json", document));
   const double speed = e->seconds > 0 ? (double)e->evaluations / e->seconds : NAN;
   return json_pack(
-    "{s:s, s:{s:s, s:s}, s:o, s:{s:s, s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:o, s:O, s:{s:o, s:o, s:o}, s:O, s:o}",
-    "schema", "penumbra/1", "tool", "name", "penumbra", "version", PENUMBRA_VERSION, "model", model_info(model), "image",
-    "path", x->image->name, "sha256", x->image->sha256, "width", x->image->image.width, "height", x->image->image.height,
-    "preprocessing", preprocess_json(model->card, input), "target", target, "scores", scores, "method", method_info, "map",
-    map_json(e), "quality", e->quality, "timing", "total_s", json_number_or_null(seconds), "predict_s",
-    json_number_or_null(e->seconds), "evaluations_per_s", json_number_or_null(speed), "warnings", e->warnings, "files",
-    arrays);
+      "{s:s, s:{s:s, s:s}, s:o, s:{s:s, s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:o, s:O, s:{s:o, s:o, s:o}, s:O, s:o}",
+      "schema", "penumbra/1", "tool", "name", "penumbra", "version", PENUMBRA_VERSION, "model", model_info(model),
+      "image", "path", x->image->name, "sha256", x->image->sha256, "width", x->image->image.width, "height",
+      x->image->image.height, "preprocessing", preprocess_json(model->card, input), "target", target, "scores", scores,
+      "method", method_info, "map", map_json(e), "quality", e->quality, "timing", "total_s",
+      json_number_or_null(seconds), "predict_s", json_number_or_null(e->seconds), "evaluations_per_s",
+      json_number_or_null(speed), "warnings", e->warnings, "files", arrays);
 }
 
 static bool explain_image(struct penumbra_explanation *x, const struct penumbra_model *model,
@@ -229,12 +231,17 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
   const double from = now();
   struct precision_check precision = {.used = PRECISION_F32};
   struct explain explain = {
-    .evaluate.precision = &precision, .predictor = model->predictor, .model = model->onnx, .card = model->card, .input = input, .labels = model->labels,
-    .thresholds = model->thresholds,
+      .evaluate.precision = &precision,
+      .predictor = model->predictor,
+      .model = model->onnx,
+      .card = model->card,
+      .input = input,
+      .labels = model->labels,
+      .thresholds = model->thresholds,
   };
   if (!api_request(request, &explain, err) ||
-      !params_parse(method->params, method->name, request->params, options, err) || !api_preprocess(model, image, input, err) ||
-      !explanation_init(&x->e, err))
+      !params_parse(method->params, method->name, request->params, options, err) ||
+      !api_preprocess(model, image, input, err) || !explanation_init(&x->e, err))
     return false;
   if (image->image.note)
     explanation_warn(&x->e, "image", "%s: %s", image->name, image->image.note);
@@ -329,12 +336,13 @@ bool penumbra_explanation_save(const penumbra_explanation *x, const char *dir, u
     (void)snprintf(name, sizeof name, "%s.npy", x->e.arrays[i].name);
     ok = output_path(&out, name, path, sizeof path, &failed) && npy_write(path, &x->e.arrays[i].array, &failed);
   }
-  json_object_foreach(x->e.documents, document, content) {
+  json_object_foreach (x->e.documents, document, content) {
     (void)snprintf(name, sizeof name, "%s.json", document);
     ok = ok && output_path(&out, name, path, sizeof path, &failed) && json_write_path(content, path, &failed);
   }
-  ok = ok && figures_write(x, &out, &failed) && report_write(x, flags, &out, &failed) && output_path(&out, "result.json", path, sizeof path, &failed) &&
-       json_write_path(x->result, path, &failed) && output_commit(&out, &failed);
+  ok = ok && figures_write(x, &out, &failed) && report_write(x, flags, &out, &failed) &&
+       output_path(&out, "result.json", path, sizeof path, &failed) && json_write_path(x->result, path, &failed) &&
+       output_commit(&out, &failed);
   output_end(&out);
   return ok || api_error(err, &failed);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pictures of an explanation. A figure is drawn where the arrays it shows are there; one entry of the table each. */
+/* The pictures of an explanation. A figure is drawn where the arrays it shows are there; one entry of the table each.
+ */
 #include "api/object.h"
 #include "base/files.h"
 #include "render/render.h"
@@ -35,7 +36,7 @@ static bool draw_overlay(const struct penumbra_explanation *x, struct image *out
                  strcmp(x->e.stopped_by, "complete") == 0 ? "complete" : x->e.stopped_by);
   size_t i;
   json_t *warning;
-  json_array_foreach(x->e.warnings, i, warning)
+  json_array_foreach (x->e.warnings, i, warning)
     if (n < 7)
       lines[n++] = json_string_value(json_object_get(warning, "message"));
   str_init(&trust, 1000);
@@ -43,7 +44,11 @@ static bool draw_overlay(const struct penumbra_explanation *x, struct image *out
   lines[n++] = trust.text;
   lines[n] = NULL;
   const struct overlay overlay = {
-    .heat = figures_heat(x), .title = title, .unit = "score drop", .lines = lines, .coverage = coverage,
+      .heat = figures_heat(x),
+      .title = title,
+      .unit = "score drop",
+      .lines = lines,
+      .coverage = coverage,
   };
   const bool ok = render_overlay(source, &overlay, out, err);
   str_free(&trust);
@@ -113,7 +118,7 @@ static signed char *signs_of(const json_t *superpixels, int64_t count, struct er
     error_memory(err, "superpixels");
     return NULL;
   }
-  json_array_foreach(json_object_get(superpixels, "top"), i, item) {
+  json_array_foreach (json_object_get(superpixels, "top"), i, item) {
     const int64_t at = json_integer_value(json_object_get(item, "superpixel"));
     if (at >= 0 && at < count)
       sign[at] = json_real_value(json_object_get(item, "coefficient")) > 0 ? 1 : -1;
@@ -199,10 +204,14 @@ static bool draw_fills(const struct penumbra_explanation *x, struct image *out, 
   bool ok = n + 2 <= MOST || error_set(err, ERROR_FAILED, "%d fills do not fit one sheet", n);
   for (int i = 0; ok && i < n + 2; i++) {
     const char *name = json_string_value(json_object_get(json_array_get(fills, (size_t)(i - 2)), "fill"));
-    const float *shown = i == 0 ? (const float *)map->data + at : i == 1 ? (const float *)spread->data + at
-                                                                        : (const float *)each->data + (i - 2) * pixels;
-    (void)snprintf(captions[i], sizeof captions[i], "%s%.80s", i == 0 ? "mean of the fills' maps" : i == 1
-                   ? "their standard deviation" : "fill ", i < 2 || !name ? "" : name);
+    const float *shown = i == 0   ? (const float *)map->data + at
+                         : i == 1 ? (const float *)spread->data + at
+                                  : (const float *)each->data + (i - 2) * pixels;
+    (void)snprintf(captions[i], sizeof captions[i], "%s%.80s",
+                   i == 0   ? "mean of the fills' maps"
+                   : i == 1 ? "their standard deviation"
+                            : "fill ",
+                   i < 2 || !name ? "" : name);
     ok = render_map(shown, height, width, limit, i == 1 ? colormap_find("inferno") : NULL, factor, &images[i], err);
     panel[i] = (struct panel){&images[i], captions[i]};
   }
@@ -219,10 +228,10 @@ static const struct figure {
   const char *file;
   bool (*draw)(const struct penumbra_explanation *x, struct image *out, struct error *err);
 } figures[] = {
-  {"heatmap", "overlay.png", draw_overlay},
-  {"occlusion_label", "occlusion.png", draw_occlusion},
-  {"segments_source", "superpixels.png", draw_superpixels},
-  {"disagreement", "fills.png", draw_fills},
+    {"heatmap", "overlay.png", draw_overlay},
+    {"occlusion_label", "occlusion.png", draw_occlusion},
+    {"segments_source", "superpixels.png", draw_superpixels},
+    {"disagreement", "fills.png", draw_fills},
 };
 
 bool figures_write(const struct penumbra_explanation *x, const struct output *out, struct error *err)

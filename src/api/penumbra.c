@@ -27,8 +27,8 @@ bool api_struct(void *to, size_t size, const void *from, const char *name, struc
     return error_set(err, ERROR_USAGE, "%s.size: %zu is no size of it, %zu is that of this version", name, given, size);
   for (size_t i = size; i < given; i++)
     if (bytes[i])
-      return error_set(err, ERROR_USAGE, "%s: has a field that this version does not know (at byte %zu of %zu)", name, i,
-                       given);
+      return error_set(err, ERROR_USAGE, "%s: has a field that this version does not know (at byte %zu of %zu)", name,
+                       i, given);
   memset(to, 0, size);
   memcpy(to, from, given < size ? given : size);
   return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reports: of one explanation, among its files; and of several of one image, read from the folders they were saved in. */
+/* Reports: of one explanation, among its files; and of several of one image, read from the folders they were saved in.
+ */
 #include "api/object.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -16,9 +17,10 @@ static json_t *report_json(const struct report *report)
 {
   json_t *maps = json_array();
   for (int i = 0; i < report->count; i++)
-    json_array_append_new(maps, json_pack("{s:O, s:o}", "result", report->maps[i].result, "metrics",
-                                          report->maps[i].metrics ? json_incref((json_t *)(uintptr_t)report->maps[i].metrics)
-                                                                  : json_null()));
+    json_array_append_new(
+        maps,
+        json_pack("{s:O, s:o}", "result", report->maps[i].result, "metrics",
+                  report->maps[i].metrics ? json_incref((json_t *)(uintptr_t)report->maps[i].metrics) : json_null()));
   return json_pack("{s:s, s:o, s:o}", "schema", "penumbra-report/1", "maps", maps, "agreement",
                    report->agreement ? json_incref((json_t *)(uintptr_t)report->agreement) : json_null());
 }
@@ -43,8 +45,8 @@ bool report_write(const struct penumbra_explanation *x, unsigned flags, const st
   char path[4096];
   const bool json = (flags & PENUMBRA_REPORT_JSON) != 0;
   const struct npy *coverage = explanation_find(&x->e, "coverage");
-  const struct report_map map = {.result = x->result, .heat = figures_heat(x),
-                                 .coverage = coverage ? coverage->data : NULL};
+  const struct report_map map = {
+      .result = x->result, .heat = figures_heat(x), .coverage = coverage ? coverage->data : NULL};
   const struct report report = {.picture = &x->image->image, .maps = &map, .count = 1};
   return (flags & PENUMBRA_NO_REPORT) ||
          (output_path(out, json ? "report.json" : "report.html", path, sizeof path, err) &&
@@ -180,8 +182,10 @@ static bool report_saved(const struct penumbra_image *image, const struct saved 
 {
   struct report_map maps[REPORT_MAX_MAPS];
   for (int i = 0; i < count; i++)
-    maps[i] = (struct report_map){.result = saved[i].result, .metrics = saved[i].metrics,
-                                  .heat = part_of(&saved[i].heat, saved[i].result), .coverage = saved[i].coverage.data};
+    maps[i] = (struct report_map){.result = saved[i].result,
+                                  .metrics = saved[i].metrics,
+                                  .heat = part_of(&saved[i].heat, saved[i].result),
+                                  .coverage = saved[i].coverage.data};
   json_t *agreement = count > 1 ? agreement_json(saved, count, err) : NULL;
   const struct report report = {.picture = &image->image, .maps = maps, .count = count, .agreement = agreement};
   const bool ok = err->code == ERROR_NONE && write_file(&report, json, path, err);

@@ -26,8 +26,8 @@ static double quality_of(const struct explanation *e, const char *key)
   return sum / (double)i;
 }
 
-/* By what share of the score's change the map's values miss it in sum; of methods that only know the difference, that is
- * set against the change under full fill as integrated gradients do it. */
+/* By what share of the score's change the map's values miss it in sum; of methods that only know the difference, that
+ * is set against the change under full fill as integrated gradients do it. */
 static double completeness_gap(const struct explanation *e)
 {
   const double known = quality_of(e, "completeness_gap");
@@ -101,9 +101,9 @@ json_t *trust_json(const struct explanation *e, struct error *err)
 void trust_line(const json_t *trust, struct str *line)
 {
   static const char *const names[][2] = {
-    {"aopc_above_random", "AOPC above random"}, {"completeness_gap", "completeness gap"},
-    {"standard_error", "standard error"},       {"r2", "R2"},
-    {"stability", "stability over fills"},      {"artifact_share", "artifact share"},
+      {"aopc_above_random", "AOPC above random"}, {"completeness_gap", "completeness gap"},
+      {"standard_error", "standard error"},       {"r2", "R2"},
+      {"stability", "stability over fills"},      {"artifact_share", "artifact share"},
   };
   enum { NAMES = sizeof names / sizeof *names };
   char number[TEXT_NUMBER];
@@ -113,7 +113,11 @@ void trust_line(const json_t *trust, struct str *line)
       const json_t *value = json_object_get(trust, names[i][0]);
       if (json_is_number(value) != (pass == 0))
         continue;
-      str_printf(line, "%s%s", n++ ? ", " : pass == 0 ? "Trust: " : line->length ? "; not measured: " : "Not measured: ",
+      str_printf(line, "%s%s",
+                 n++            ? ", "
+                 : pass == 0    ? "Trust: "
+                 : line->length ? "; not measured: "
+                                : "Not measured: ",
                  names[i][1]);
       if (pass == 0)
         str_printf(line, " %s", text_number(json_number_value(value), 3, false, number));

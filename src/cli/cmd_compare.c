@@ -49,8 +49,10 @@ static bool open_evaluation(struct explaining *job, struct error *err)
     return true;
   for (int i = 0; i < job->n_methods; i++)
     c->subjects[i].name = job->methods[i].name;
-  c->request = (penumbra_evaluation_request){.size = sizeof c->request, .subjects = c->subjects,
-                                             .subject_count = job->n_methods, .metrics = c->metrics,
+  c->request = (penumbra_evaluation_request){.size = sizeof c->request,
+                                             .subjects = c->subjects,
+                                             .subject_count = job->n_methods,
+                                             .metrics = c->metrics,
                                              .request = &job->request};
   c->evaluation = penumbra_evaluation_new(job->model, &c->request, &cause);
   return c->evaluation || tables_error(&cause, err);
@@ -81,7 +83,8 @@ static bool measure(struct explaining *job, const struct picture *picture, const
   penumbra_error cause = {0};
   bool ok = true;
   for (int i = 0; ok && i < job->n_methods; i++) {
-    const char *path = arena_printf(job->args->arena, "%s/%s/%s/map.npy", job->out, picture->stem, job->methods[i].name);
+    const char *path =
+        arena_printf(job->args->arena, "%s/%s/%s/map.npy", job->out, picture->stem, job->methods[i].name);
     ok = path ? npy_read(path, MAP_LIMIT, &files[i], err) : error_memory(err, "a path");
     maps[i] = (penumbra_array){files[i].data, PENUMBRA_F32, files[i].rank, {0}};
     memcpy(maps[i].dims, files[i].dim, sizeof maps[i].dims);
@@ -91,8 +94,9 @@ static bool measure(struct explaining *job, const struct picture *picture, const
   progress_clear(&job->progress);
   for (int i = 0; i < job->n_methods; i++)
     npy_free(&files[i]);
-  return ok && (penumbra_evaluation_save_image(c->evaluation, dir, slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0, &cause) ||
-                tables_error(&cause, err));
+  return ok &&
+         (penumbra_evaluation_save_image(c->evaluation, dir, slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0, &cause) ||
+          tables_error(&cause, err));
 }
 
 static bool write_report(const struct explaining *job, const struct picture *picture, const penumbra_image *image,
@@ -106,7 +110,8 @@ static bool write_report(const struct explaining *job, const struct picture *pic
   if (!penumbra_report(image, dirs, evidence, path, job->report, &cause))
     return tables_error(&cause, err);
   if (!job->quiet)
-    fprintf(stderr, "%s: %d method%s compared\n  %s\n", picture->path, job->n_methods, job->n_methods == 1 ? "" : "s", path);
+    fprintf(stderr, "%s: %d method%s compared\n  %s\n", picture->path, job->n_methods, job->n_methods == 1 ? "" : "s",
+            path);
   return true;
 }
 
@@ -115,7 +120,8 @@ static bool finish(struct explaining *job, const struct picture *picture, const 
                    penumbra_image **image, struct error *err)
 {
   const struct comparison *c = job->context;
-  const char *report = path_below(job, picture->stem, job->report & PENUMBRA_REPORT_JSON ? "report.json" : "report.html", err);
+  const char *report =
+      path_below(job, picture->stem, job->report & PENUMBRA_REPORT_JSON ? "report.json" : "report.html", err);
   const char *evidence = report && c->evaluation ? path_below(job, picture->stem, "evidence", err) : NULL;
   const char *name = evidence ? arena_printf(job->args->arena, "%s/evidence", picture->stem) : NULL;
   enum slot slot = SLOT_FREE;
@@ -142,8 +148,13 @@ static bool run(const struct args *args, struct error *err)
 {
   static const char *const initial[] = {"occlusion", "lime", "ig", "rise", "kernelshap", "meaningful", NULL};
   struct comparison c = {0};
-  struct explaining job = {.args = args, .initial = initial, .folders = true, .open = open_evaluation,
-                           .close = close_evaluation, .finish = finish, .context = &c};
+  struct explaining job = {.args = args,
+                           .initial = initial,
+                           .folders = true,
+                           .open = open_evaluation,
+                           .close = close_evaluation,
+                           .finish = finish,
+                           .context = &c};
   const char *target = args_text(args, "target");
   if (target && strcmp(target, "all") == 0)
     return error_set(err, ERROR_USAGE, "compare: --target: maps of one class are compared, not of all");
@@ -173,10 +184,11 @@ const struct command command_compare = {
     .name = "compare",
     .summary = "Put methods side by side, each with the evidence for its map",
     .usage = "MODEL IMAGE…",
-    .details = "MODEL and IMAGE are as for explain.\n"
-               "Each image gets a folder DIR/STEM with report.html, one page for all methods; DIR/STEM/METHOD holds what "
-               "explain writes, DIR/STEM/evidence what was measured. An interrupted run is continued by the same command.\n"
-               "The figures of one image tell about that image. 'penumbra evaluate' ranks methods over many.",
+    .details =
+        "MODEL and IMAGE are as for explain.\n"
+        "Each image gets a folder DIR/STEM with report.html, one page for all methods; DIR/STEM/METHOD holds what "
+        "explain writes, DIR/STEM/evidence what was measured. An interrupted run is continued by the same command.\n"
+        "The figures of one image tell about that image. 'penumbra evaluate' ranks methods over many.",
     .min_words = 2,
     .max_words = -1,
     .uses = USES_CARD | USES_METHODS,

@@ -168,7 +168,8 @@ static bool read_with(struct job *job, struct error *err)
       return error_set(err, ERROR_USAGE, "evaluate: --with: '%.60s' has no value", g->value);
     bool of_method = false;
     for (int k = 0; k < job->n_subjects; k++)
-      of_method |= job->sources[k].n_params && job->sources[k].params[job->sources[k].n_params - 1] == g->value + dot + 1;
+      of_method |=
+          job->sources[k].n_params && job->sources[k].params[job->sources[k].n_params - 1] == g->value + dot + 1;
     if (!of_method)
       job->params[job->n_params++] = g->value;
   }
@@ -198,7 +199,8 @@ static bool read_asked(struct job *job, struct error *err)
     return error_memory(err, "the command line");
   for (; *settings; settings++)
     job->params[job->n_params++] = *settings;
-  if (!each_entry(job, "metric", add_metric, err) || !each_entry(job, "method", add_method, err) || !read_maps(job, err))
+  if (!each_entry(job, "metric", add_metric, err) || !each_entry(job, "method", add_method, err) ||
+      !read_maps(job, err))
     return false;
   if (job->n_metrics == 0) {
     static const char *const initial[] = {"region", "deletion", "insertion"};
@@ -291,13 +293,13 @@ static json_t *settings_of(const struct job *job, struct error *err)
                                     : texts(job->subjects[i].params));
   }
   const penumbra_request *r = &job->common;
-  json_t *settings = json_pack(
-      "{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:f, s:s, s:o, s:s, s:O?}", "command", "evaluate", "model", sha256, "subjects",
-      subjects, "metrics", texts(job->metrics), "params", texts(job->params), "target",
-      tables_text(r->target ? r->target : "top"), "score", r->score ? r->score : "prob", "evals", (json_int_t)r->evals,
-      "budget", r->budget, "precision", r->precision ? r->precision : "f32", "truth",
-      job->request.truth ? tables_text(job->request.truth) : json_null(), "version", penumbra_version(), "card",
-      json_object_get(model, "card"));
+  json_t *settings =
+      json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:f, s:s, s:o, s:s, s:O?}", "command", "evaluate", "model",
+                sha256, "subjects", subjects, "metrics", texts(job->metrics), "params", texts(job->params), "target",
+                tables_text(r->target ? r->target : "top"), "score", r->score ? r->score : "prob", "evals",
+                (json_int_t)r->evals, "budget", r->budget, "precision", r->precision ? r->precision : "f32", "truth",
+                job->request.truth ? tables_text(job->request.truth) : json_null(), "version", penumbra_version(),
+                "card", json_object_get(model, "card"));
   if (settings)
     json_object_set_new(settings, "seed", json_integer((json_int_t)r->seed));
   json_decref(model);
@@ -321,7 +323,8 @@ static const char *map_path(const struct job *job, const struct subject *s, cons
   return inside && file_exists(inside) ? inside : path;
 }
 
-static bool load_maps(const struct job *job, const char *stem, struct npy *files, penumbra_array *maps, struct error *err)
+static bool load_maps(const struct job *job, const char *stem, struct npy *files, penumbra_array *maps,
+                      struct error *err)
 {
   for (int i = 0; i < job->n_subjects; i++) {
     files[i] = (struct npy){0};
@@ -335,7 +338,8 @@ static bool load_maps(const struct job *job, const char *stem, struct npy *files
       return error_memory(err, "a map");
     if (!npy_read(path, MAP_LIMIT, &files[i], err))
       return false;
-    maps[i] = (penumbra_array){files[i].data, files[i].type == NPY_F32 ? PENUMBRA_F32 : PENUMBRA_I32, files[i].rank, {0}};
+    maps[i] =
+        (penumbra_array){files[i].data, files[i].type == NPY_F32 ? PENUMBRA_F32 : PENUMBRA_I32, files[i].rank, {0}};
     memcpy(maps[i].dims, files[i].dim, sizeof maps[i].dims);
   }
   return true;
@@ -354,8 +358,8 @@ static bool same_maps(const struct job *job, const char *name, const json_t *res
     if (!file_sha256(files[i].data, (size_t)npy_count(&files[i]) * 4, sha256))
       return error_memory(err, "a map");
     if (!before || strcmp(before, sha256) != 0)
-      return error_set(err, ERROR_FAILED, "%.80s/%.80s: was made of another map of %.60s; --overwrite replaces it", job->out,
-                       name, job->subjects[i].name);
+      return error_set(err, ERROR_FAILED, "%.80s/%.80s: was made of another map of %.60s; --overwrite replaces it",
+                       job->out, name, job->subjects[i].name);
   }
   return true;
 }
@@ -391,7 +395,8 @@ static bool measure(struct job *job, const struct bytes *bytes, const penumbra_a
   progress_clear(&job->progress);
   penumbra_image_close(image);
   ok = ok && manifest_write(&job->manifest, err);
-  if (ok && !penumbra_evaluation_save_image(job->evaluation, dir, slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0, &cause)) {
+  if (ok &&
+      !penumbra_evaluation_save_image(job->evaluation, dir, slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0, &cause)) {
     if (!job->saved)
       manifest_undo(&job->manifest);
     ok = tables_error(&cause, err);
@@ -517,8 +522,8 @@ static void print_pairs(const json_t *summary)
       const char *key;
       json_t *value;
     } renamed = {"mean", json_object_get(pair, "difference")};
-    json_t *interval = json_pack("{s:O?, s:O?, s:O?}", renamed.key, renamed.value, "lo", json_object_get(pair, "lo"), "hi",
-                                 json_object_get(pair, "hi"));
+    json_t *interval = json_pack("{s:O?, s:O?, s:O?}", renamed.key, renamed.value, "lo", json_object_get(pair, "lo"),
+                                 "hi", json_object_get(pair, "hi"));
     const json_t *significant = json_object_get(pair, "significant");
     printf("  %s - %s: %s: %s\n", json_string_value(json_object_get(pair, "a")),
            json_string_value(json_object_get(pair, "b")), interval_text(interval, text, sizeof text),
@@ -535,8 +540,9 @@ static void print_metric(const char *name, const json_t *summary)
   const json_t *item;
   const char *headline = json_string_value(json_object_get(summary, "headline"));
   const long long images = json_integer_value(json_object_get(summary, "images"));
-  printf("%s (%s), %lld image%s; ranked by %s, %s is better\n", name, json_string_value(json_object_get(summary, "title")),
-         images, images == 1 ? "" : "s", headline, json_string_value(json_object_get(summary, "better")));
+  printf("%s (%s), %lld image%s; ranked by %s, %s is better\n", name,
+         json_string_value(json_object_get(summary, "title")), images, images == 1 ? "" : "s", headline,
+         json_string_value(json_object_get(summary, "better")));
   printf("  rank  subject");
   pad(7, COLUMN);
   print_cell(headline);
@@ -644,8 +650,9 @@ static bool run(const struct args *args, struct error *err)
             inputs_pictures(args, args->words + 1, args->n_words - 1, &pictures, err);
   for (int i = 0; ok && i < job.n_subjects; i++)
     if (job.sources[i].file && pictures.count > 1)
-      ok = error_set(err, ERROR_USAGE, "evaluate: --map is the map of one image, and there are %d; --maps takes a folder",
-                     pictures.count);
+      ok =
+          error_set(err, ERROR_USAGE,
+                    "evaluate: --map is the map of one image, and there are %d; --maps takes a folder", pictures.count);
   ok = ok && (job.model = inputs_model(args, job.model_path, err)) != NULL;
   if (ok && !(job.evaluation = penumbra_evaluation_new(job.model, &job.request, &cause)))
     ok = tables_error(&cause, err);
@@ -667,11 +674,13 @@ static const struct option options[] = {
     {"method", 'm', "METHOD[,METHOD…]", "judge the maps of these methods (default occlusion)", "Evaluation", NULL},
     {"map", 0, "FILE", "judge this map (.npy, on the model's or the image's grid), of one image", "Evaluation", NULL},
     {"maps", 0, "DIR", "judge the maps DIR/STEM.npy, one for each image", "Evaluation", NULL},
-    {"metric", 0, "METRIC[,METRIC…]", "by these metrics (default region,deletion,insertion); 'penumbra metrics' lists them",
-     "Evaluation", NULL},
-    {"with", 0, "NAME.PARAMETER=VALUE", "a parameter of one method or metric, such as lime.samples=500", "Evaluation", NULL},
+    {"metric", 0, "METRIC[,METRIC…]",
+     "by these metrics (default region,deletion,insertion); 'penumbra metrics' lists them", "Evaluation", NULL},
+    {"with", 0, "NAME.PARAMETER=VALUE", "a parameter of one method or metric, such as lime.samples=500", "Evaluation",
+     NULL},
     {"truth", 0, "PATH",
-     "where the truth is: a mask as large as the image, a folder of STEM.png, or boxes in COCO's JSON; {dir}, {stem} and "
+     "where the truth is: a mask as large as the image, a folder of STEM.png, or boxes in COCO's JSON; {dir}, {stem} "
+     "and "
      "{label} stand for the image's folder and name and the target's label",
      "Evaluation", NULL},
     {"target", 't', "CLASS", "label or number of the class, top (default)", "Evaluation", NULL},
@@ -683,7 +692,8 @@ static const struct option options[] = {
      NULL},
     {"evals", 0, "N", "stop each explanation after so many evaluations of the model", "Limits", NULL},
     {"budget", 0, "S", "stop each explanation after so many seconds", "Limits", NULL},
-    {"precision", 0, "f32|bf16|auto", "of explanations (default f32); metrics are always measured in f32", "Limits", NULL},
+    {"precision", 0, "f32|bf16|auto", "of explanations (default f32); metrics are always measured in f32", "Limits",
+     NULL},
     {"threads", 0, "N", "processor cores used (default all); the result does not depend on it", "Limits", NULL},
     {"memory", 0, "SIZE",
      "memory used beyond the model's weights, such as 500M or 2G (default 1G); the result does not "
@@ -691,7 +701,8 @@ static const struct option options[] = {
      "Limits", NULL},
     {"out", 'o', "DIR", "folder of the results (default penumbra-out)", "Output", NULL},
     {"overwrite", 0, NULL, "replace results that are there", "Output", NULL},
-    {"resume", 0, NULL, "take over images whose result is there, made with the same settings (default)", "Output", NULL},
+    {"resume", 0, NULL, "take over images whose result is there, made with the same settings (default)", "Output",
+     NULL},
     {"no-resume", 0, NULL, "an image whose result is there is an error", "Output", NULL},
     {"json", 0, NULL, "print metrics.json to standard output instead of the tables", "Output", NULL},
     OPTION_PROGRESS,
@@ -704,11 +715,12 @@ const struct command command_evaluate = {
     .name = "evaluate",
     .summary = "Measure how good maps are, and rank methods",
     .usage = "MODEL IMAGE…",
-    .details = "Explains every image by the methods given (or takes maps from elsewhere) and measures each map. Prints a "
-               "ranking with 95 % intervals; methods whose paired difference may be chance share a rank.\n"
-               "DIR gets metrics.json, metrics.csv (means), images.csv (every image), the curves, and for each image a "
-               "folder, so that an interrupted run is continued by the same command.\n"
-               "Parameters of metrics are options; those of methods are given by --with.",
+    .details =
+        "Explains every image by the methods given (or takes maps from elsewhere) and measures each map. Prints a "
+        "ranking with 95 % intervals; methods whose paired difference may be chance share a rank.\n"
+        "DIR gets metrics.json, metrics.csv (means), images.csv (every image), the curves, and for each image a "
+        "folder, so that an interrupted run is continued by the same command.\n"
+        "Parameters of metrics are options; those of methods are given by --with.",
     .min_words = 2,
     .max_words = -1,
     .uses = USES_CARD | USES_METRICS,

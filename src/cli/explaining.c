@@ -44,8 +44,7 @@ static bool unknown_method(const struct explaining *job, const json_t *all, cons
     str_printf(&list, "%s%s", k ? ", " : "", names[k]);
   const char *nearest = str_nearest(name, names);
   if (nearest)
-    error_set(err, ERROR_USAGE, "%s: there is no method '%.60s'; did you mean '%s'?", command_of(job), name,
-              nearest);
+    error_set(err, ERROR_USAGE, "%s: there is no method '%.60s'; did you mean '%s'?", command_of(job), name, nearest);
   else
     error_set(err, ERROR_USAGE, "%s: there is no method '%.60s'; there are: %s", command_of(job), name,
               list.length ? list.text : "see 'penumbra methods'");
@@ -63,8 +62,8 @@ static bool add_method(struct explaining *job, const json_t *all, const char *na
   if (job->n_methods == EXPLAINING_METHODS)
     return error_set(err, ERROR_USAGE, "%s: --method: more than %d methods", command_of(job), EXPLAINING_METHODS);
   struct explaining_method *m = &job->methods[job->n_methods++];
-  *m = (struct explaining_method){.name = name,
-                       .params = arena_array(job->args->arena, (size_t)job->args->n_given + 2, sizeof *m->params)};
+  *m = (struct explaining_method){
+      .name = name, .params = arena_array(job->args->arena, (size_t)job->args->n_given + 2, sizeof *m->params)};
   return m->params != NULL || error_memory(err, "the parameters");
 }
 
@@ -100,7 +99,8 @@ static bool read_params(struct explaining *job, const json_t *all, struct error 
   const struct args *args = job->args;
   const char *defaults = args_text(args, "defaults");
   if (defaults && strcmp(defaults, "paper") != 0 && strcmp(defaults, "penumbra") != 0)
-    return error_set(err, ERROR_USAGE, "%s: --defaults: '%.60s' is neither paper nor penumbra", command_of(job), defaults);
+    return error_set(err, ERROR_USAGE, "%s: --defaults: '%.60s' is neither paper nor penumbra", command_of(job),
+                     defaults);
   for (int k = 0; defaults && k < job->n_methods; k++) {
     struct explaining_method *m = &job->methods[k];
     if (!(m->params[m->n_params++] = arena_printf(args->arena, "defaults=%s", defaults)))
@@ -124,8 +124,8 @@ static bool read_params(struct explaining *job, const json_t *all, struct error 
     }
     if (!used)
       return error_set(err, ERROR_USAGE, "%s: --%s: is no parameter of %s%s ('penumbra methods %s' lists them)",
-                       command_of(job), g->option->name, job->methods[0].name, job->n_methods > 1 ? " and the others" : "",
-                       job->methods[0].name);
+                       command_of(job), g->option->name, job->methods[0].name,
+                       job->n_methods > 1 ? " and the others" : "", job->methods[0].name);
   }
   return true;
 }
@@ -163,9 +163,9 @@ static bool read_request(struct explaining *job, struct error *err)
     return error_set(err, ERROR_USAGE, "%s: --report: '%.60s' is neither html nor json", command_of(job), report);
   if (report && args_has(args, "no-report"))
     return error_set(err, ERROR_USAGE, "%s: --report and --no-report contradict each other", command_of(job));
-  job->report = args_has(args, "no-report")                ? PENUMBRA_NO_REPORT
+  job->report = args_has(args, "no-report")             ? PENUMBRA_NO_REPORT
                 : report && strcmp(report, "json") == 0 ? PENUMBRA_REPORT_JSON
-                                                         : 0;
+                                                        : 0;
   job->resume = args_either(args, "resume", "no-resume", true);
   job->quiet = args_has(args, "quiet");
   job->json = args_has(args, "json");
@@ -203,11 +203,11 @@ static json_t *settings_of(const struct explaining *job, struct error *err)
   for (int i = 0; i < job->n_methods; i++)
     json_object_set_new(methods, job->methods[i].name, params_object(&job->methods[i]));
   const penumbra_request *r = &job->request;
-  json_t *settings =
-      json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:f, s:s, s:s, s:O?}", "model", sha256, "methods", methods, "target",
-                tables_text(r->target ? r->target : "top"), "seed", json_integer((json_int_t)r->seed), "score",
-                r->score ? r->score : "prob", "evals", (json_int_t)r->evals, "budget", r->budget, "version",
-                penumbra_version(), "precision", r->precision ? r->precision : "f32", "card", json_object_get(model, "card"));
+  json_t *settings = json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:f, s:s, s:s, s:O?}", "model", sha256, "methods",
+                               methods, "target", tables_text(r->target ? r->target : "top"), "seed",
+                               json_integer((json_int_t)r->seed), "score", r->score ? r->score : "prob", "evals",
+                               (json_int_t)r->evals, "budget", r->budget, "version", penumbra_version(), "precision",
+                               r->precision ? r->precision : "f32", "card", json_object_get(model, "card"));
   json_decref(model);
   if (!settings)
     error_memory(err, "the manifest");
@@ -229,8 +229,8 @@ static int top_class(const json_t *scores)
 
 /* "film.png: occlusion: Pneumonia, score 0.973, strongest evidence at x 212, y 340; 626 evaluations in 1.2 s",
  * where the picture is, and what the method warns of. */
-static void print_summary(const struct explaining *job, const struct picture *picture, const struct explaining_method *method,
-                          const json_t *result, const char *dir)
+static void print_summary(const struct explaining *job, const struct picture *picture,
+                          const struct explaining_method *method, const json_t *result, const char *dir)
 {
   const json_t *target = json_object_get(result, "target"), *map = json_object_get(result, "map"), *warning;
   const json_t *scores = json_object_get(result, "scores"), *at = json_object_get(map, "strongest");
@@ -264,9 +264,10 @@ static bool save(struct explaining *job, const struct picture *picture, const st
   json_t *result = tables_json(penumbra_explanation_json(e, &cause), &cause, err);
   if (!result)
     return false;
-  bool ok = (!job->folders || manifest_make_room(&job->manifest, picture->stem, err)) &&
-            manifest_write(&job->manifest, err);
-  if (ok && !penumbra_explanation_save(e, dir, job->report | (slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0u), &cause)) {
+  bool ok =
+      (!job->folders || manifest_make_room(&job->manifest, picture->stem, err)) && manifest_write(&job->manifest, err);
+  if (ok &&
+      !penumbra_explanation_save(e, dir, job->report | (slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0u), &cause)) {
     if (!job->saved)
       manifest_undo(&job->manifest);
     ok = tables_error(&cause, err);

@@ -28,7 +28,8 @@ static bool is(const struct node *node, const char *type)
 }
 
 /* Axes that agree keep their range, those that are broadcast or changed are whole. Channels mix in some operators. */
-static struct field same_places(const struct tensor *in, const struct tensor *out, const struct field *f, bool mixes_channels)
+static struct field same_places(const struct tensor *in, const struct tensor *out, const struct field *f,
+                                bool mixes_channels)
 {
   struct field g = whole(in);
   const int missing = out->shape.rank - in->shape.rank;

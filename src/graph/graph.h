@@ -51,8 +51,8 @@ bool graph_build(struct graph *graph, struct error *err);
  * matrix product before them, identities away; then make the packed weights' homes. Outputs keep their meaning. */
 bool graph_simplify(struct graph *graph, struct error *err);
 
-/* The same nodes and values (ids kept) over the same constants, parameters and packed weights, which it borrows: free it
- * first. */
+/* The same nodes and values (ids kept) over the same constants, parameters and packed weights, which it borrows: free
+ * it first. */
 struct graph *graph_copy(const struct graph *graph, struct error *err);
 
 /* Which functions may be fused into what computes their argument: any, or those whose derivative follows from the

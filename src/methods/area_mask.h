@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Masks of extremal perturbation: coarse cells through a smooth maximum of kernels, the price of having the wrong area, and
- * what a mask makes of an image, each with its exact derivative. */
+/* Masks of extremal perturbation: coarse cells through a smooth maximum of kernels, the price of having the wrong area,
+ * and what a mask makes of an image, each with its exact derivative. */
 #ifndef PENUMBRA_METHODS_AREA_MASK_H
 #define PENUMBRA_METHODS_AREA_MASK_H
 
@@ -13,11 +13,11 @@
  * sum e^(20 v) v / sum e^(20 v) over the cells around, v = cell * kernel(distance / radius),
  * kernel(z) = exp(-2 max(z - 1/2, 0)^2). */
 struct area_mask {
-  int height, width;       /* px */
-  int step, reach;         /* px between cells; cells to each side that a pixel sees */
-  int rows, columns;       /* of cells, those beyond the edges included */
-  int blocks_y, blocks_x;  /* of step x step pixels that see the same cells */
-  float *kernel;           /* [(2 reach + 1)^2, step^2] */
+  int height, width;      /* px */
+  int step, reach;        /* px between cells; cells to each side that a pixel sees */
+  int rows, columns;      /* of cells, those beyond the edges included */
+  int blocks_y, blocks_x; /* of step x step pixels that see the same cells */
+  float *kernel;          /* [(2 reach + 1)^2, step^2] */
 };
 
 bool area_mask_open(struct area_mask *mask, int height, int width, int step, int radius, struct error *err);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Deconvnet: Zeiler & Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 2. What in the
- * image excited a feature map: its activity, all else of its layer set to 0, is sent back to the pixels. Convolutions are
- * transposed, maxima return to their places, rectifiers rectify the signal that comes back (whatever came through on the
- * way there).
- * Taken from the paper: the projection. Changed: any operator that a classifier may hold on the way; a class's logit can be
- * the start (`start=class`). The result is a picture of excitation, not of evidence for a score: its sum means nothing. */
+ * image excited a feature map: its activity, all else of its layer set to 0, is sent back to the pixels. Convolutions
+ * are transposed, maxima return to their places, rectifiers rectify the signal that comes back (whatever came through
+ * on the way there). Taken from the paper: the projection. Changed: any operator that a classifier may hold on the way;
+ * a class's logit can be the start (`start=class`). The result is a picture of excitation, not of evidence for a score:
+ * its sum means nothing. */
 #include "methods/slopes.h"
 
 #include "base/json.h"
@@ -27,16 +27,16 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"start", PARAM_CHOICE, offsetof(struct options, start), "layer", 0, 0, "layer|class", NULL, NULL,
-   "project a layer's activity, or go back from the target's logit"},
-  {"layer", PARAM_TEXT, offsetof(struct options, layer), "", 0, 0, NULL, NULL, NULL,
-   "layer whose activity is projected; empty: the last one before global pooling"},
-  {"feature-map", PARAM_INT, offsetof(struct options, feature_map), "auto", 0, 1 << 20, NULL, NULL, NULL,
-   "feature map; auto: the strongest on the image"},
-  {"unit", PARAM_TEXT, offsetof(struct options, unit), "single", 0, 0, NULL, NULL, NULL,
-   "single: the map's strongest unit; map: all of them; u,v: the one in row u, column v"},
-  KEEP_CHANNELS_PARAM(struct options, keep_channels),
-  PARAM_END,
+    {"start", PARAM_CHOICE, offsetof(struct options, start), "layer", 0, 0, "layer|class", NULL, NULL,
+     "project a layer's activity, or go back from the target's logit"},
+    {"layer", PARAM_TEXT, offsetof(struct options, layer), "", 0, 0, NULL, NULL, NULL,
+     "layer whose activity is projected; empty: the last one before global pooling"},
+    {"feature-map", PARAM_INT, offsetof(struct options, feature_map), "auto", 0, 1 << 20, NULL, NULL, NULL,
+     "feature map; auto: the strongest on the image"},
+    {"unit", PARAM_TEXT, offsetof(struct options, unit), "single", 0, 0, NULL, NULL, NULL,
+     "single: the map's strongest unit; map: all of them; u,v: the one in row u, column v"},
+    KEEP_CHANNELS_PARAM(struct options, keep_channels),
+    PARAM_END,
 };
 
 static bool choose(const struct slopes *s, const struct options *o, struct projection *p, struct error *err)
@@ -51,10 +51,10 @@ static bool choose(const struct slopes *s, const struct options *o, struct proje
   p->y = p->x = -1;
   if (strcmp(o->unit, "single") == 0)
     projection_strongest_unit(a, h, w, c, p);
-  else if (strcmp(o->unit, "map") != 0 &&
-           (sscanf(o->unit, "%d,%d%n", &p->y, &p->x, &end) != 2 || o->unit[end] || p->y < 0 || p->x < 0 || p->y >= h || p->x >= w))
-    return error_set(err, ERROR_USAGE, "unit: '%.40s' is none of single, map, u,v with u in 0..%d and v in 0..%d", o->unit,
-                     h - 1, w - 1);
+  else if (strcmp(o->unit, "map") != 0 && (sscanf(o->unit, "%d,%d%n", &p->y, &p->x, &end) != 2 || o->unit[end] ||
+                                           p->y < 0 || p->x < 0 || p->y >= h || p->x >= w))
+    return error_set(err, ERROR_USAGE, "unit: '%.40s' is none of single, map, u,v with u in 0..%d and v in 0..%d",
+                     o->unit, h - 1, w - 1);
   return true;
 }
 
@@ -80,10 +80,10 @@ static bool from_layer(struct slopes *s, const struct options *o, float *signal,
       !projection_run(s->evaluator, explain->model, explain->input->x, o->layer, &p, signal, err))
     return false;
   s->info = p.info;
-  json_t *projection = json_pack("{s:s, s:I, s:o, s:o, s:[i,i,i,i]}", "layer", evaluator_session(s->evaluator)->layer.name,
-                                 "feature_map", (json_int_t)p.map, "unit",
-                                 p.y < 0 ? json_null() : json_pack("[i,i]", p.y, p.x), "activation",
-                                 json_number_or_null(p.value), "receptive_field", p.box[0], p.box[1], p.box[2], p.box[3]);
+  json_t *projection =
+      json_pack("{s:s, s:I, s:o, s:o, s:[i,i,i,i]}", "layer", evaluator_session(s->evaluator)->layer.name,
+                "feature_map", (json_int_t)p.map, "unit", p.y < 0 ? json_null() : json_pack("[i,i]", p.y, p.x),
+                "activation", json_number_or_null(p.value), "receptive_field", p.box[0], p.box[1], p.box[2], p.box[3]);
   json_object_set_new(s->out->details, "projection", projection);
   if (p.value <= 0)
     explanation_warn(s->out, "flat-map", "feature map %lld is not active on this image: there is nothing to project",
@@ -129,12 +129,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_deconvnet = {
-  .name = "deconvnet",
-  .title = "Deconvnet projection",
-  .summary = "what in the image excited a feature map, projected back to pixels",
-  .paper = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014",
-  .needs = NEEDS_GRADIENT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "deconvnet",
+    .title = "Deconvnet projection",
+    .summary = "what in the image excited a feature map, projected back to pixels",
+    .paper = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014",
+    .needs = NEEDS_GRADIENT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

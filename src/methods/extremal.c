@@ -4,11 +4,11 @@
  *
  * Among masks M of a given area a, the one that holds the score best:
  *   max  20 s(image(M)) - w_t mean((sort(M) - r_a)^2),   s = (f - f(blurred)) / (f(x) - f(blurred))
- * with r_a zeros and then a share a of ones, image(M) read from a pyramid of blurs, M a smooth maximum of kernels on coarse
- * cells; delete: -s(image(1 - M)) instead of s, dual: both. Gradient descent with damped momentum, w_t rising.
- * Taken from the paper: objective, masks, pyramid, descent. Changed: the score is a share of the drop and w_t rises from 3
- * to 5000, so that classifiers with scores of size 1 are not ruled by the area term (schedule=paper: 300 * 1.0035^t and
- * the plain score); areas are those of the visible image; no flips. */
+ * with r_a zeros and then a share a of ones, image(M) read from a pyramid of blurs, M a smooth maximum of kernels on
+ * coarse cells; delete: -s(image(1 - M)) instead of s, dual: both. Gradient descent with damped momentum, w_t rising.
+ * Taken from the paper: objective, masks, pyramid, descent. Changed: the score is a share of the drop and w_t rises
+ * from 3 to 5000, so that classifiers with scores of size 1 are not ruled by the area term (schedule=paper: 300
+ * * 1.0035^t and the plain score); areas are those of the visible image; no flips. */
 #include "methods/method.h"
 
 #include "base/json.h"
@@ -25,11 +25,11 @@
 enum { LEVELS = 8, MOST_AREAS = 16, TRACE = 4 };
 enum { GAME_PRESERVE, GAME_DELETE, GAME_DUAL };
 enum { SCHEDULE_SCALED, SCHEDULE_PAPER };
-#define MOMENTUM 0.9
-#define REWARD 20.0       /* what the whole score is worth */
+#define MOMENTUM     0.9
+#define REWARD       20.0 /* what the whole score is worth */
 #define FIRST_WEIGHT 3.0  /* of the area term */
-#define LAST_WEIGHT 5000.0
-#define MISSED 0.03       /* of the area: not converged */
+#define LAST_WEIGHT  5000.0
+#define MISSED       0.03 /* of the area: not converged */
 
 struct options {
   const char *areas, *fill;
@@ -39,23 +39,24 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"areas", PARAM_TEXT, offsetof(struct options, areas), "0.025,0.05,0.1,0.2", 0, 0, NULL, NULL, "0.1",
-   "shares of the image, with commas between: a mask for each"},
-  {"game", PARAM_CHOICE, offsetof(struct options, game), "preserve", 0, 0, "preserve|delete|dual", NULL, NULL,
-   "hold the score with the area alone, lose it without the area, or both"},
-  {"iterations", PARAM_INT, offsetof(struct options, iterations), "800", 1, 10000, NULL, NULL, NULL, "steps for each area"},
-  {"lr", PARAM_FLOAT, offsetof(struct options, rate), "0.01", 1e-9, 100, NULL, NULL, NULL, "learning rate"},
-  {"step", PARAM_FLOAT, offsetof(struct options, step), "auto", 1, 1000, NULL, "px", NULL,
-   "between cells of the mask; auto: 7 at 224 px"},
-  {"radius", PARAM_FLOAT, offsetof(struct options, radius), "auto", 1, 1000, NULL, "px", NULL,
-   "of a cell's kernel; auto: 21 at 224 px"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "blur", 0, 0, NULL, NULL, NULL,
-   "what is outside; blur: a pyramid of blurs up to sigma 20 px at 224 px (blur:N: up to N)"},
-  {"schedule", PARAM_CHOICE, offsetof(struct options, schedule), "scaled", 0, 0, "scaled|paper", NULL, "paper",
-   "weight of the area against a share of the score, or the paper's against the plain score"},
-  {"keep", PARAM_FLOAT, offsetof(struct options, keep), "0.9", 0, 1, NULL, NULL, NULL,
-   "share of the score that a sufficient area must hold"},
-  PARAM_END,
+    {"areas", PARAM_TEXT, offsetof(struct options, areas), "0.025,0.05,0.1,0.2", 0, 0, NULL, NULL, "0.1",
+     "shares of the image, with commas between: a mask for each"},
+    {"game", PARAM_CHOICE, offsetof(struct options, game), "preserve", 0, 0, "preserve|delete|dual", NULL, NULL,
+     "hold the score with the area alone, lose it without the area, or both"},
+    {"iterations", PARAM_INT, offsetof(struct options, iterations), "800", 1, 10000, NULL, NULL, NULL,
+     "steps for each area"},
+    {"lr", PARAM_FLOAT, offsetof(struct options, rate), "0.01", 1e-9, 100, NULL, NULL, NULL, "learning rate"},
+    {"step", PARAM_FLOAT, offsetof(struct options, step), "auto", 1, 1000, NULL, "px", NULL,
+     "between cells of the mask; auto: 7 at 224 px"},
+    {"radius", PARAM_FLOAT, offsetof(struct options, radius), "auto", 1, 1000, NULL, "px", NULL,
+     "of a cell's kernel; auto: 21 at 224 px"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "blur", 0, 0, NULL, NULL, NULL,
+     "what is outside; blur: a pyramid of blurs up to sigma 20 px at 224 px (blur:N: up to N)"},
+    {"schedule", PARAM_CHOICE, offsetof(struct options, schedule), "scaled", 0, 0, "scaled|paper", NULL, "paper",
+     "weight of the area against a share of the score, or the paper's against the plain score"},
+    {"keep", PARAM_FLOAT, offsetof(struct options, keep), "0.9", 0, 1, NULL, NULL, NULL,
+     "share of the score that a sufficient area must hold"},
+    PARAM_END,
 };
 
 struct extremal {
@@ -66,15 +67,15 @@ struct extremal {
   struct fill fill;
   struct area_mask mask;
   struct area_levels levels;
-  float *pyramid;                      /* [levels, H,W,C] */
-  float *image, *gradient;             /* [H,W,C] */
-  float *map, *signal;                 /* [H,W] */
-  float *cells;                        /* [cells] */
-  double *slope, *momentum;            /* [cells] */
+  float *pyramid;           /* [levels, H,W,C] */
+  float *image, *gradient;  /* [H,W,C] */
+  float *map, *signal;      /* [H,W] */
+  float *cells;             /* [cells] */
+  double *slope, *momentum; /* [cells] */
   double area[MOST_AREAS];
   int n_areas;
   int64_t target, done, total;
-  double full, base, drop;             /* f(x), f(all outside), their difference or 1 */
+  double full, base, drop;                      /* f(x), f(all outside), their difference or 1 */
   double reached[MOST_AREAS], half[MOST_AREAS]; /* mean of the mask, share of pixels at 1/2 and above */
   double kept[MOST_AREAS], deleted[MOST_AREAS]; /* score with the area alone, with all but it */
   const char *stopped_by;
@@ -180,7 +181,8 @@ static bool step_once(struct extremal *e, int64_t step, int64_t count, float *ro
     return false;
   if (!*finite)
     return true;
-  const double weight = area_weight(e, step), price = weight * area_price(e->map, e->levels.pixels, count, weight, e->signal);
+  const double weight = area_weight(e, step),
+               price = weight * area_price(e->map, e->levels.pixels, count, weight, e->signal);
   double area = 0;
   for (int64_t i = 0; i < e->levels.pixels; i++)
     area += (double)e->map[i];
@@ -218,7 +220,8 @@ static bool solve_area(struct extremal *e, int a, double share, float *trace, st
       return false;
     if (!finite) {
       e->stopped_by = "non-finite";
-      explanation_warn(e->out, "non-finite", "for area %g the objective was not a number after %lld steps; the mask before that is shown",
+      explanation_warn(e->out, "non-finite",
+                       "for area %g the objective was not a number after %lld steps; the mask before that is shown",
                        e->area[a], (long long)step);
       break;
     }
@@ -244,7 +247,6 @@ static bool solve_area(struct extremal *e, int a, double share, float *trace, st
 
 /* ---- results --------------------------------------------------------------------------------------------------- */
 
-
 static void describe(struct extremal *e)
 {
   json_t *areas = json_array();
@@ -260,8 +262,8 @@ static void describe(struct extremal *e)
   }
   json_object_set_new(e->out->details, "extremal",
                       json_pack("{s:o, s:o, s:f, s:[i,i], s:i, s:s}", "areas", areas, "smallest_sufficient_area",
-                                json_number_or_null(smallest), "keep", e->options->keep, "cells", e->mask.rows, e->mask.columns,
-                                "step", e->mask.step, "fill", e->options->fill));
+                                json_number_or_null(smallest), "keep", e->options->keep, "cells", e->mask.rows,
+                                e->mask.columns, "step", e->mask.step, "fill", e->options->fill));
 }
 
 static bool solve_target(struct extremal *e, int64_t number, int64_t targets, float *map, struct error *err)
@@ -270,8 +272,8 @@ static bool solve_target(struct extremal *e, int64_t number, int64_t targets, fl
   const int64_t rows[3] = {e->n_areas, e->options->iterations, TRACE};
   const bool shown = e->target == e->out->target;
   float *masks = shown ? explanation_floats(e->out, "masks", 3, dims, err) : NULL;
-  float *trace = shown ? explanation_floats(e->out, "trace", 3, rows, err)
-                       : mem_alloc((size_t)(rows[1] * TRACE) * sizeof *trace);
+  float *trace =
+      shown ? explanation_floats(e->out, "trace", 3, rows, err) : mem_alloc((size_t)(rows[1] * TRACE) * sizeof *trace);
   bool ok = (!shown || masks) && (trace || error_memory(err, "a trace"));
   for (int64_t i = 0; ok && shown && i < rows[0] * rows[1] * TRACE; i++)
     trace[i] = NAN; /* steps that were not taken */
@@ -318,10 +320,12 @@ static bool solve(struct extremal *e, int64_t *targets, struct error *err)
     if (e->target == out->target) {
       base = e->base;
       if (!learnable)
-        explanation_warn(out, "weak-fill", "hiding everything with '%s' moves the score from %.4g to %.4g: there is nothing to learn",
+        explanation_warn(out, "weak-fill",
+                         "hiding everything with '%s' moves the score from %.4g to %.4g: there is nothing to learn",
                          e->options->fill, e->full, e->base);
     }
-    if (!evaluator_begin_gradient(e->evaluator, e->target, err) || !solve_target(e, t, n, map + t * e->levels.pixels, err))
+    if (!evaluator_begin_gradient(e->evaluator, e->target, err) ||
+        !solve_target(e, t, n, map + t * e->levels.pixels, err))
       return false;
   }
   out->evaluations = evaluator_count(e->evaluator);
@@ -344,8 +348,8 @@ static bool prepare(struct extremal *e, struct error *err)
   e->levels.pixels = (int64_t)pixels;
   e->levels.channels = input->channels;
   if (step > most || radius > most || radius > 16 * step)
-    return error_set(err, ERROR_USAGE, "%s: %d is outside 1..%d", step > most ? "step" : "radius", step > most ? step : radius,
-                     step > most || 16 * step > most ? most : 16 * step);
+    return error_set(err, ERROR_USAGE, "%s: %d is outside 1..%d", step > most ? "step" : "radius",
+                     step > most ? step : radius, step > most || 16 * step > most ? most : 16 * step);
   if (!read_areas(e, err) || !fill_open(&e->fill, e->options->fill, &scene, err) ||
       !area_mask_open(&e->mask, g->height, g->width, step, radius, err))
     return false;
@@ -386,12 +390,13 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_extremal = {
-  .name = "extremal",
-  .title = "Extremal perturbation",
-  .summary = "for each of several areas, learn the mask of that area that holds (or loses) the score best",
-  .paper = "Fong, Patrick, Vedaldi: Understanding Deep Networks via Extremal Perturbations and Smooth Masks, ICCV 2019",
-  .needs = NEEDS_GRADIENT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "extremal",
+    .title = "Extremal perturbation",
+    .summary = "for each of several areas, learn the mask of that area that holds (or loses) the score best",
+    .paper =
+        "Fong, Patrick, Vedaldi: Understanding Deep Networks via Extremal Perturbations and Smooth Masks, ICCV 2019",
+    .needs = NEEDS_GRADIENT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -2,12 +2,12 @@
 /* Grad-CAM: Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV
  * 2017. Feature maps a_k of a layer, weighted by the mean of the score's slope over each:
  *   w_k = mean_uv df/da_k      L = sum_k w_k a_k, bilinear to the image's grid at pixel centres.
- * Taken from the paper: weights and sum. Changed: signed (`relu` gives the paper's positive part); any layer with spatial
- * extent. With a global average and one matrix behind the layer the sum of L is the logit less its bias. */
+ * Taken from the paper: weights and sum. Changed: signed (`relu` gives the paper's positive part); any layer with
+ * spatial extent. With a global average and one matrix behind the layer the sum of L is the logit less its bias. */
 #include "methods/slopes.h"
 
-#include "base/mem.h"
 #include "base/json.h"
+#include "base/mem.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -18,11 +18,11 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"layer", PARAM_TEXT, offsetof(struct options, layer), "", 0, 0, NULL, NULL, NULL,
-   "layer whose feature maps are weighed; empty: the last one before global pooling"},
-  {"relu", PARAM_BOOL, offsetof(struct options, relu), "off", 0, 0, NULL, NULL, "on",
-   "only evidence for the class, as in the paper"},
-  PARAM_END,
+    {"layer", PARAM_TEXT, offsetof(struct options, layer), "", 0, 0, NULL, NULL, NULL,
+     "layer whose feature maps are weighed; empty: the last one before global pooling"},
+    {"relu", PARAM_BOOL, offsetof(struct options, relu), "off", 0, 0, NULL, NULL, "on",
+     "only evidence for the class, as in the paper"},
+    PARAM_END,
 };
 
 /* Value of row [n] at the centre of pixel i of `of`. */
@@ -101,12 +101,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_gradcam = {
-  .name = "gradcam",
-  .title = "Grad-CAM",
-  .summary = "a layer's feature maps, weighed by what they mean to the class",
-  .paper = "Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM, ICCV 2017",
-  .needs = NEEDS_GRADIENT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "gradcam",
+    .title = "Grad-CAM",
+    .summary = "a layer's feature maps, weighed by what they mean to the class",
+    .paper = "Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM, ICCV 2017",
+    .needs = NEEDS_GRADIENT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

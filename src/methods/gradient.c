@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain gradients: Simonyan, Vedaldi & Zisserman, "Deep inside convolutional networks: visualising image classification
  * models and saliency maps", arXiv 2013. The slope of a class's score at the image, A = df/dx.
- * Taken from the paper: the gradient. Changed: signed, channels summed (the paper takes the largest magnitude over channels:
- * reduce=absmax). */
+ * Taken from the paper: the gradient. Changed: signed, channels summed (the paper takes the largest magnitude over
+ * channels: reduce=absmax). */
 #include "methods/slopes.h"
 
 #include "base/mem.h"
@@ -15,10 +15,10 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"reduce", PARAM_CHOICE, offsetof(struct options, reduce), "sum", 0, 0, "sum|absmax|l2", NULL, "absmax",
-   "how the channels of a pixel become one value: signed sum, largest magnitude, length"},
-  KEEP_CHANNELS_PARAM(struct options, keep_channels),
-  PARAM_END,
+    {"reduce", PARAM_CHOICE, offsetof(struct options, reduce), "sum", 0, 0, "sum|absmax|l2", NULL, "absmax",
+     "how the channels of a pixel become one value: signed sum, largest magnitude, length"},
+    KEEP_CHANNELS_PARAM(struct options, keep_channels),
+    PARAM_END,
 };
 
 static bool maps(struct slopes *s, enum reduce reduce, struct error *err)
@@ -51,12 +51,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_gradient = {
-  .name = "gradient",
-  .title = "Gradient",
-  .summary = "how the score moves with each pixel, by itself and very little",
-  .paper = "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, arXiv 1312.6034, 2013",
-  .needs = NEEDS_GRADIENT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "gradient",
+    .title = "Gradient",
+    .summary = "how the score moves with each pixel, by itself and very little",
+    .paper = "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, arXiv 1312.6034, 2013",
+    .needs = NEEDS_GRADIENT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

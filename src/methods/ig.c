@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Integrated gradients: Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017. Attributions that
- * add up to the score's difference from a baseline x':
- *   A = (x - x') o sum_k w_k df/dx(x' + a_k (x - x')),    a_k, w_k: nodes and weights on [0, 1]
- * Taken from the paper: the path integral. Changed: Gauss-Legendre nodes, which need fewer of them; by default as many as
- * it takes. The score is known exactly at the ends of a panel of the path, so each panel says by itself how far its
- * attributions miss its share of the difference:
- *   1  one panel of 4 nodes; where its gap is too large, one of 8
- *   2  while the gaps add up to more than the tolerance: halve the panel with the largest gap, 8 nodes for each half
- * What a model does before its first non-linear function (its stem) is affine and the weights add up to 1: the stem runs
- * forward on the two ends alone, between which its output is interpolated, and backward once for all nodes of a panel. */
+/* Integrated gradients: Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017. Attributions
+ * that add up to the score's difference from a baseline x': A = (x - x') o sum_k w_k df/dx(x' + a_k (x - x')),    a_k,
+ * w_k: nodes and weights on [0, 1] Taken from the paper: the path integral. Changed: Gauss-Legendre nodes, which need
+ * fewer of them; by default as many as it takes. The score is known exactly at the ends of a panel of the path, so each
+ * panel says by itself how far its attributions miss its share of the difference: 1  one panel of 4 nodes; where its
+ * gap is too large, one of 8 2  while the gaps add up to more than the tolerance: halve the panel with the largest gap,
+ * 8 nodes for each half What a model does before its first non-linear function (its stem) is affine and the weights add
+ * up to 1: the stem runs forward on the two ends alone, between which its output is interpolated, and backward once for
+ * all nodes of a panel. */
 #include "methods/slopes.h"
 
 #include "base/json.h"
@@ -24,7 +23,7 @@ enum { FIRST_NODES = 4, PANEL_NODES = 8, FIXED_NODES = 50, MOST_NODES = 4096, MO
 
 /* Differences of scores below this are as good as none: tolerances are shares of at least this much. */
 #define LEAST_DIFFERENCE 0.01
-#define FIXED_GAP 0.05 /* relative gap above which a fixed rule has not converged */
+#define FIXED_GAP        0.05 /* relative gap above which a fixed rule has not converged */
 
 struct options {
   int64_t steps, max_steps;
@@ -36,27 +35,27 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"steps", PARAM_INT, offsetof(struct options, steps), "auto", 1, MOST_NODES, NULL, NULL, "50",
-   "nodes on the path; auto: as many as the tolerance takes (rules other than gauss: 50)"},
-  {"max-steps", PARAM_INT, offsetof(struct options, max_steps), "512", FIRST_NODES, MOST_NODES, NULL, NULL, NULL,
-   "gradients that auto may take for one class and one baseline"},
-  {"rule", PARAM_CHOICE, offsetof(struct options, rule), "gauss", 0, 0, "gauss|left|right|middle|trapezoid", NULL, "right",
-   "nodes and weights"},
-  {"tolerance", PARAM_FLOAT, offsetof(struct options, tolerance), "0.01", 1e-9, 1, NULL, "of the score difference", NULL,
-   "gap of completeness at which auto is content"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, "black",
-   "baseline the path starts from; see the list of fills"},
-  {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
-   "baselines to average over, for random fills"},
-  KEEP_CHANNELS_PARAM(struct options, keep_channels),
-  PARAM_END,
+    {"steps", PARAM_INT, offsetof(struct options, steps), "auto", 1, MOST_NODES, NULL, NULL, "50",
+     "nodes on the path; auto: as many as the tolerance takes (rules other than gauss: 50)"},
+    {"max-steps", PARAM_INT, offsetof(struct options, max_steps), "512", FIRST_NODES, MOST_NODES, NULL, NULL, NULL,
+     "gradients that auto may take for one class and one baseline"},
+    {"rule", PARAM_CHOICE, offsetof(struct options, rule), "gauss", 0, 0, "gauss|left|right|middle|trapezoid", NULL,
+     "right", "nodes and weights"},
+    {"tolerance", PARAM_FLOAT, offsetof(struct options, tolerance), "0.01", 1e-9, 1, NULL, "of the score difference",
+     NULL, "gap of completeness at which auto is content"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, "black",
+     "baseline the path starts from; see the list of fills"},
+    {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
+     "baselines to average over, for random fills"},
+    KEEP_CHANNELS_PARAM(struct options, keep_channels),
+    PARAM_END,
 };
 
 /* A piece of the path with its own nodes. */
 struct panel {
   double from, to, share, gap; /* share: sum of its attributions */
   double from_score, to_score;
-  float *a;                    /* [H,W,C] attributions */
+  float *a; /* [H,W,C] attributions */
 };
 
 struct ig {
@@ -65,21 +64,24 @@ struct ig {
   const struct options *options;
   struct fill fill;
   int draws;
-  size_t n, path;       /* floats of the image; of what the path runs through: image or stem */
-  float *baseline;      /* [n] */
-  float *start, *end;   /* [path] */
-  double *sum;          /* [path] of weighted gradients of a panel */
-  float *back;          /* [path], then [n] */
+  size_t n, path;     /* floats of the image; of what the path runs through: image or stem */
+  float *baseline;    /* [n] */
+  float *start, *end; /* [path] */
+  double *sum;        /* [path] of weighted gradients of a panel */
+  float *back;        /* [path], then [n] */
   double node[MOST_NODES], weight[MOST_NODES];
   const struct panel *current;
-  double share;         /* of the panel under way */
+  double share; /* of the panel under way */
   struct panel panels[MOST_PANELS + 2];
   int n_panels;
-  int64_t used;         /* gradients of this class and baseline */
-  int64_t target;       /* class */
-  float *scores;        /* [classes] */
+  int64_t used;   /* gradients of this class and baseline */
+  int64_t target; /* class */
+  float *scores;  /* [classes] */
   const char *stopped_by;
-  struct { double gap, absolute, nodes, worst, panels; bool converged; } figures; /* over baselines, of the shown class */
+  struct {
+    double gap, absolute, nodes, worst, panels;
+    bool converged;
+  } figures; /* over baselines, of the shown class */
 };
 
 /* ---- panels ---------------------------------------------------------------------------------------------------- */
@@ -122,8 +124,14 @@ static bool integrate(struct ig *g, struct panel *p, int nodes, int64_t total, b
   struct evaluated end;
   const float *x = g->s.explain->input->x;
   const struct gradients what = {
-    .stage = "integrated gradients", .count = nodes, .request = request_of(g), .context = g, .propose = propose,
-    .result = result, .before = g->used, .total = total,
+      .stage = "integrated gradients",
+      .count = nodes,
+      .request = request_of(g),
+      .context = g,
+      .propose = propose,
+      .result = result,
+      .before = g->used,
+      .total = total,
   };
   quadrature((enum quadrature)g->options->rule, nodes, g->node, g->weight);
   memset(g->sum, 0, g->path * sizeof *g->sum);
@@ -228,8 +236,9 @@ static bool attribute(struct ig *g, double from_score, double to_score, bool *co
       !integrate(g, first, automatic ? FIRST_NODES : (int)fixed, automatic ? o->max_steps : fixed, &done, err))
     return false;
   if (!done)
-    return error_set(err, ERROR_USAGE, "ig: ended by '%s' after %lld gradients, before the first attributions were there",
-                     g->stopped_by, (long long)g->used);
+    return error_set(err, ERROR_USAGE,
+                     "ig: ended by '%s' after %lld gradients, before the first attributions were there", g->stopped_by,
+                     (long long)g->used);
   if (!automatic) {
     *converged = fabs(first->gap) <= FIXED_GAP * scale;
     return true;
@@ -246,7 +255,8 @@ static bool attribute(struct ig *g, double from_score, double to_score, bool *co
       *first = better;
     }
   }
-  while (done && gaps(g) > o->tolerance * scale && g->used + 2 * PANEL_NODES <= o->max_steps && g->n_panels < MOST_PANELS)
+  while (done && gaps(g) > o->tolerance * scale && g->used + 2 * PANEL_NODES <= o->max_steps &&
+         g->n_panels < MOST_PANELS)
     if (!halve(g, &done, err))
       return false;
   *converged = gaps(g) <= o->tolerance * scale;
@@ -351,7 +361,8 @@ static void report(struct ig *g, double full)
   json_object_set_new(out->quality, "baselines", json_integer(g->draws));
   json_object_set_new(out->details, "stem", json_boolean(g->s.info.stem != 0));
   if (!g->figures.converged)
-    explanation_warn(out, "not-converged", "attributions miss the score difference by %.1f %%%s", 100 * g->figures.worst,
+    explanation_warn(out, "not-converged", "attributions miss the score difference by %.1f %%%s",
+                     100 * g->figures.worst,
                      o->steps == PARAM_AUTO_INT ? "; raise --max-steps" : "; raise --steps or leave it to auto");
   slopes_report(&g->s, g->stopped_by, true);
   warn_of_fill(g->s.explain, g->fill.text, g->fill.note, full, out);
@@ -388,7 +399,8 @@ static bool explain_classes(struct ig *g, struct error *err)
 static void reserve(struct ig *g)
 {
   const struct input *input = g->explain.input;
-  const size_t image = (size_t)input->geometry.height * (size_t)input->geometry.width * (size_t)input->channels * sizeof(float);
+  const size_t image =
+      (size_t)input->geometry.height * (size_t)input->geometry.width * (size_t)input->channels * sizeof(float);
   size_t *memory = &g->explain.evaluate.session.memory;
   const size_t limit = *memory ? *memory : (size_t)1 << 30;
   const bool automatic = g->options->steps == PARAM_AUTO_INT && g->options->rule == QUADRATURE_GAUSS;
@@ -423,12 +435,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_ig = {
-  .name = "ig",
-  .title = "Integrated gradients",
-  .summary = "attributions that add up to the score's difference from a baseline",
-  .paper = "Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, ICML 2017",
-  .needs = NEEDS_GRADIENT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "ig",
+    .title = "Integrated gradients",
+    .summary = "attributions that add up to the score's difference from a baseline",
+    .paper = "Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, ICML 2017",
+    .needs = NEEDS_GRADIENT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { RADII = 34, RADIUS_STEP = 5, EDGE = 10 }; /* px where the shorter side is 224 */
-#define REACHED 0.99 /* of the drop under a full fill */
+#define REACHED 0.99                             /* of the drop under a full fill */
 
 static double scaled(int height, int width, double px)
 {
@@ -50,8 +50,9 @@ static bool take_array(struct mask_init *init, const char *name, const struct np
   const int rank = array->rank;
   const bool several = rank == 3 && array->dim[0] == explain->predictor->classes;
   if (array->type != NPY_F32 || !(rank == 2 || several || (rank == 3 && array->dim[0] == 1)) || npy_count(array) < 1)
-    return error_set(err, ERROR_USAGE, "init: %s is no float map [height, width] or [%" PRId64 " classes, height, width]",
-                     name, explain->predictor->classes);
+    return error_set(err, ERROR_USAGE,
+                     "init: %s is no float map [height, width] or [%" PRId64 " classes, height, width]", name,
+                     explain->predictor->classes);
   const int64_t h = array->dim[rank - 2], w = array->dim[rank - 1];
   const float *map = (const float *)array->data + (several ? target * h * w : 0);
   bool flat = true;
@@ -78,8 +79,8 @@ static bool take_file(struct mask_init *init, const char *path, const struct exp
                       struct explanation *out, struct error *err)
 {
   struct npy array = {.type = NPY_F32};
-  const bool ok = npy_read(path, (size_t)1 << 30, &array, err) &&
-                  take_array(init, path, &array, explain, target, out, err);
+  const bool ok =
+      npy_read(path, (size_t)1 << 30, &array, err) && take_array(init, path, &array, explain, target, out, err);
   npy_free(&array);
   return ok;
 }
@@ -132,8 +133,8 @@ bool mask_init_open(struct mask_init *init, const char *text, const struct expla
     return take_method(init, method, explain, target, out, err);
   }
   if (!file_exists(text))
-    return error_set(err, ERROR_USAGE, "init: '%.80s' is none of circle, ones, half, random, and neither a method nor a file",
-                     text);
+    return error_set(err, ERROR_USAGE,
+                     "init: '%.80s' is none of circle, ones, half, random, and neither a method nor a file", text);
   return take_file(init, text, explain, target, out, err);
 }
 

@@ -14,8 +14,8 @@ struct mask_init {
 };
 
 /* "circle" (minus the distance from the centre), "ones", "half", "random", the name of a method, which is run with its
- * defaults, or a .npy file [height, width] or [classes, height, width] on the grid of the model or of the source; others
- * are resampled, with a warning. */
+ * defaults, or a .npy file [height, width] or [classes, height, width] on the grid of the model or of the source;
+ * others are resampled, with a warning. */
 bool mask_init_open(struct mask_init *init, const char *text, const struct explain *explain, int64_t target,
                     struct explanation *out, struct error *err);
 void mask_init_close(struct mask_init *init);

@@ -63,8 +63,8 @@ static bool axis_open(struct mask_axis *a, int n, int cells, double sigma, struc
   return ok;
 }
 
-bool mask_grid_open(struct mask_grid *grid, int height, int width, int rows, int columns, double sigma_y, double sigma_x,
-                    struct error *err)
+bool mask_grid_open(struct mask_grid *grid, int height, int width, int rows, int columns, double sigma_y,
+                    double sigma_x, struct error *err)
 {
   *grid = (struct mask_grid){0};
   grid->rows = mem_zero((size_t)height * (size_t)columns, sizeof *grid->rows);

@@ -9,11 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* One axis of M = blur(bilinear(m)): both are linear and separable, so a line of M is a banded matrix times a line of m. */
+/* One axis of M = blur(bilinear(m)): both are linear and separable, so a line of M is a banded matrix times a line of
+ * m. */
 struct mask_axis {
-  int n, cells; /* px, cells */
-  int band;     /* cells that a pixel reads */
-  int *first;   /* [n] */
+  int n, cells;   /* px, cells */
+  int band;       /* cells that a pixel reads */
+  int *first;     /* [n] */
   double *weight; /* [n, band]; the weights of a pixel sum to 1 */
 };
 
@@ -23,8 +24,8 @@ struct mask_grid {
 };
 
 /* Sigma in px per axis; 0: no blur. */
-bool mask_grid_open(struct mask_grid *grid, int height, int width, int rows, int columns, double sigma_y, double sigma_x,
-                    struct error *err);
+bool mask_grid_open(struct mask_grid *grid, int height, int width, int rows, int columns, double sigma_y,
+                    double sigma_x, struct error *err);
 void mask_grid_close(struct mask_grid *grid);
 /* mask [height, width] of cells [rows, columns]; exactly 1 (0) as float where all cells are 1 (0). */
 void mask_grid_up(const struct mask_grid *grid, const double *cells, double *mask);

@@ -8,8 +8,9 @@
  *   preserve   J = -min(s, 1) + l1 mean(m)     + tv mean((n/28 |grad m|)^beta)      n: cells along the shorter side
  * by Adam with jittered images; the mask with the least J without jitter is kept.
  * Taken from the paper: both games, blur, TV with beta 3, jitter, the start from a circle and from other maps. Changed:
- * the score is a share of the drop, and prices are means, so that they depend on neither image nor mask size (at 28 cells
- * a side they are the paper's); a test of convergence; several starts; no flips. Without gradients: evolution.h. */
+ * the score is a share of the drop, and prices are means, so that they depend on neither image nor mask size (at 28
+ * cells a side they are the paper's); a test of convergence; several starts; no flips. Without gradients: evolution.h.
+ */
 #include "methods/method.h"
 
 #include "base/json.h"
@@ -43,44 +44,44 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"game", PARAM_CHOICE, offsetof(struct options, game), "delete", 0, 0, "delete|preserve|both", NULL, NULL,
-   "delete little and lose the score, keep little and hold it, or both maps"},
-  {"iterations", PARAM_INT, offsetof(struct options, iterations), "300", 0, 10000, NULL, NULL, NULL,
-   "steps at most; 0: only the minimal region of the map given by init"},
-  {"lr", PARAM_FLOAT, offsetof(struct options, rate), "0.1", 1e-9, 100, NULL, NULL, NULL, "learning rate of Adam"},
-  {"l1", PARAM_FLOAT, offsetof(struct options, l1), "0.0784", 0, 1e9, NULL, NULL, NULL,
-   "price of deleting (keeping) everything, in shares of the score"},
-  {"tv", PARAM_FLOAT, offsetof(struct options, tv), "7.84", 0, 1e9, NULL, NULL, NULL, "price of uneven masks"},
-  {"tv-beta", PARAM_FLOAT, offsetof(struct options, beta), "3", 1, 10, NULL, NULL, NULL, "exponent of that price"},
-  {"cells", PARAM_INT, offsetof(struct options, cells), "auto", 4, 1024, NULL, NULL, NULL,
-   "cells of the mask along the shorter side; auto: 28, or 7 without gradients"},
-  {"mask-blur", PARAM_FLOAT, offsetof(struct options, blur), "auto", 0, 1000, NULL, "px", NULL,
-   "sigma that smooths the mask; auto: 5 at 224 px"},
-  {"jitter", PARAM_FLOAT, offsetof(struct options, jitter), "auto", 0, 1000, NULL, "px", NULL,
-   "the image moves by up to half of this each step; auto: 4 at 224 px"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "blur", 0, 0, NULL, NULL, NULL,
-   "what deleted pixels become; random fills are drawn anew each step"},
-  {"init", PARAM_TEXT, offsetof(struct options, init), "circle", 0, 0, NULL, NULL, NULL,
-   "start: circle, ones, half, random, a .npy map or a method's name to refine its map"},
-  {"starts", PARAM_INT, offsetof(struct options, starts), "1", 1, 32, NULL, NULL, NULL,
-   "searches; those after the first start at random"},
-  {"keep", PARAM_FLOAT, offsetof(struct options, keep), "0.9", 0, 1, NULL, NULL, NULL,
-   "share of the score that the minimal region must hold"},
-  {"raw-score", PARAM_BOOL, offsetof(struct options, raw_score), "off", 0, 0, NULL, NULL, "on",
-   "put the score itself into the objective, not its share of the drop"},
-  {"tolerance", PARAM_FLOAT, offsetof(struct options, tolerance), "1e-3", 0, 1, NULL, NULL, "0",
-   "converged when 50 steps gained less; 0: never"},
-  {"gradient", PARAM_CHOICE, offsetof(struct options, gradient), "auto", 0, 0, "auto|off", NULL, NULL,
-   "off: search without gradients, as for classifiers that only predict; slower"},
-  PARAM_END,
+    {"game", PARAM_CHOICE, offsetof(struct options, game), "delete", 0, 0, "delete|preserve|both", NULL, NULL,
+     "delete little and lose the score, keep little and hold it, or both maps"},
+    {"iterations", PARAM_INT, offsetof(struct options, iterations), "300", 0, 10000, NULL, NULL, NULL,
+     "steps at most; 0: only the minimal region of the map given by init"},
+    {"lr", PARAM_FLOAT, offsetof(struct options, rate), "0.1", 1e-9, 100, NULL, NULL, NULL, "learning rate of Adam"},
+    {"l1", PARAM_FLOAT, offsetof(struct options, l1), "0.0784", 0, 1e9, NULL, NULL, NULL,
+     "price of deleting (keeping) everything, in shares of the score"},
+    {"tv", PARAM_FLOAT, offsetof(struct options, tv), "7.84", 0, 1e9, NULL, NULL, NULL, "price of uneven masks"},
+    {"tv-beta", PARAM_FLOAT, offsetof(struct options, beta), "3", 1, 10, NULL, NULL, NULL, "exponent of that price"},
+    {"cells", PARAM_INT, offsetof(struct options, cells), "auto", 4, 1024, NULL, NULL, NULL,
+     "cells of the mask along the shorter side; auto: 28, or 7 without gradients"},
+    {"mask-blur", PARAM_FLOAT, offsetof(struct options, blur), "auto", 0, 1000, NULL, "px", NULL,
+     "sigma that smooths the mask; auto: 5 at 224 px"},
+    {"jitter", PARAM_FLOAT, offsetof(struct options, jitter), "auto", 0, 1000, NULL, "px", NULL,
+     "the image moves by up to half of this each step; auto: 4 at 224 px"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "blur", 0, 0, NULL, NULL, NULL,
+     "what deleted pixels become; random fills are drawn anew each step"},
+    {"init", PARAM_TEXT, offsetof(struct options, init), "circle", 0, 0, NULL, NULL, NULL,
+     "start: circle, ones, half, random, a .npy map or a method's name to refine its map"},
+    {"starts", PARAM_INT, offsetof(struct options, starts), "1", 1, 32, NULL, NULL, NULL,
+     "searches; those after the first start at random"},
+    {"keep", PARAM_FLOAT, offsetof(struct options, keep), "0.9", 0, 1, NULL, NULL, NULL,
+     "share of the score that the minimal region must hold"},
+    {"raw-score", PARAM_BOOL, offsetof(struct options, raw_score), "off", 0, 0, NULL, NULL, "on",
+     "put the score itself into the objective, not its share of the drop"},
+    {"tolerance", PARAM_FLOAT, offsetof(struct options, tolerance), "1e-3", 0, 1, NULL, NULL, "0",
+     "converged when 50 steps gained less; 0: never"},
+    {"gradient", PARAM_CHOICE, offsetof(struct options, gradient), "auto", 0, 0, "auto|off", NULL, NULL,
+     "off: search without gradients, as for classifiers that only predict; slower"},
+    PARAM_END,
 };
 
 /* What one search came to. */
 struct solution {
-  double *cells;  /* with the least J */
+  double *cells;             /* with the least J */
   double value, start_value; /* J there, and where it began */
-  double f;       /* score there */
-  float *trace;   /* [rows, TRACE] */
+  double f;                  /* score there */
+  float *trace;              /* [rows, TRACE] */
   int64_t rows;
   bool converged, finite;
 };
@@ -102,10 +103,10 @@ struct meaningful {
   struct mask_init init;
   struct solution solutions[32]; /* of the game at hand, one a start */
   int64_t target;
-  int64_t done, total;      /* steps of all searches */
-  int64_t others;           /* evaluations of the method that gave the start */
+  int64_t done, total; /* steps of all searches */
+  int64_t others;      /* evaluations of the method that gave the start */
   double other_seconds;
-  int jitter;               /* px, to each side */
+  int jitter; /* px, to each side */
   bool differentiates;
   const char *stopped_by;
 };
@@ -183,7 +184,8 @@ static void preview(void *context, float *map)
 static int draw_shift(const struct meaningful *m, int64_t step, int64_t start, int axis)
 {
   return (int)rng_below(m->explain->seed, RNG_JITTER, (uint32_t)step, (uint64_t)(2 * start + axis),
-                        (uint32_t)(2 * m->jitter + 1)) - m->jitter;
+                        (uint32_t)(2 * m->jitter + 1)) -
+         m->jitter;
 }
 
 static bool descend(struct meaningful *m, int64_t start, struct solution *s, struct error *err)
@@ -195,7 +197,8 @@ static bool descend(struct meaningful *m, int64_t start, struct solution *s, str
   const struct evaluation what = {.stage = "meaningful", .count = m->total, .context = m, .preview = preview};
   adam_reset(&m->adam);
   for (int64_t step = 0; s->finite; step++) {
-    const char *spent = step < iterations ? evaluator_spent(m->evaluator, GRADIENT_EVALUATIONS + 1, SEARCH_SHARE) : NULL;
+    const char *spent =
+        step < iterations ? evaluator_spent(m->evaluator, GRADIENT_EVALUATIONS + 1, SEARCH_SHARE) : NULL;
     if (step % LOOK == 0 || step == iterations || spent) {
       if (!look(m, m->cells, &terms, &f, &value, &s->finite, err))
         return false;
@@ -219,7 +222,8 @@ static bool descend(struct meaningful *m, int64_t start, struct solution *s, str
     }
     if (m->fill.kind->random && !fill_values(&m->fill, (uint32_t)step + 1, m->fill_now, err))
       return false;
-    if (!differentiate(m, draw_shift(m, step, start, 0), draw_shift(m, step, start, 1), &terms, &value, &s->finite, err))
+    if (!differentiate(m, draw_shift(m, step, start, 0), draw_shift(m, step, start, 1), &terms, &value, &s->finite,
+                       err))
       return false;
     if (!s->finite)
       break;
@@ -366,9 +370,10 @@ static bool agree(struct meaningful *m, int64_t best, json_t *about, struct erro
                                           "objective", json_number_or_null(s->value), "converged", s->converged,
                                           "rank_correlation", json_number_or_null(correlation)));
     if (i != best && s->value - b->value <= 0.05 * fmax(fabs(b->value), 0.05) && correlation < 0.5)
-      explanation_warn(m->out, "starts-disagree",
-                       "starts reach objectives of %.4g and %.4g with masks that correlate by %.2f: the answer is not unique",
-                       b->value, s->value, correlation);
+      explanation_warn(
+          m->out, "starts-disagree",
+          "starts reach objectives of %.4g and %.4g with masks that correlate by %.2f: the answer is not unique",
+          b->value, s->value, correlation);
   }
   json_object_set_new(about, "starts", list);
   return true;
@@ -403,10 +408,11 @@ static json_t *describe(const struct meaningful *m, const struct solution *s, co
     area += (double)map[i];
     half += map[i] >= 0.5F;
   }
-  return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:b, s:I}", "game", m->objective.preserve ? "preserve" : "delete",
-                   "objective", json_number_or_null(s->value), "objective_start", json_number_or_null(s->start_value),
-                   "score", json_number_or_null(m->objective.full), "score_after", json_number_or_null(s->f),
-                   "score_full_fill", json_number_or_null(m->objective.base), "area", area / (double)pixels, "area_at_half",
+  return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:b, s:I}", "game",
+                   m->objective.preserve ? "preserve" : "delete", "objective", json_number_or_null(s->value),
+                   "objective_start", json_number_or_null(s->start_value), "score",
+                   json_number_or_null(m->objective.full), "score_after", json_number_or_null(s->f), "score_full_fill",
+                   json_number_or_null(m->objective.base), "area", area / (double)pixels, "area_at_half",
                    (double)half / (double)pixels, "converged", s->converged, "iterations", (json_int_t)s->rows);
 }
 
@@ -439,8 +445,10 @@ static bool play(struct meaningful *m, bool preserve, bool second, float *map, s
   for (int64_t i = 0; i < starts; i++)
     if (!m->solutions[i].finite) {
       m->stopped_by = "non-finite";
-      explanation_warn(m->out, "non-finite", "the objective of start %lld was not a number after %lld steps; the best mask before that is shown",
-                       (long long)i, (long long)m->solutions[i].rows);
+      explanation_warn(
+          m->out, "non-finite",
+          "the objective of start %lld was not a number after %lld steps; the best mask before that is shown",
+          (long long)i, (long long)m->solutions[i].rows);
     }
   if (!s->converged && m->options->tolerance > 0 && s->finite)
     explanation_warn(m->out, "not-converged", "the objective still fell by more than %g in %d steps after %lld steps",
@@ -552,7 +560,8 @@ static bool solve(struct meaningful *m, int64_t *targets, double *base, struct e
   const bool one = !out->all_targets;
   const int64_t dims[3] = {n_targets, m->scene.height, m->scene.width};
   float *map = explanation_floats(out, "map", one ? 2 : 3, one ? dims + 1 : dims, err);
-  float *kept = o->game == GAME_BOTH ? explanation_floats(out, "map_preserve", one ? 2 : 3, one ? dims + 1 : dims, err) : NULL;
+  float *kept =
+      o->game == GAME_BOTH ? explanation_floats(out, "map_preserve", one ? 2 : 3, one ? dims + 1 : dims, err) : NULL;
   if (!map || (o->game == GAME_BOTH && !kept))
     return false;
   json_object_set_new(out->details, "games", json_array());
@@ -561,7 +570,8 @@ static bool solve(struct meaningful *m, int64_t *targets, double *base, struct e
     if (!aim(m, targets[t], base, err))
       return false;
     if (targets[t] == out->target && !mask_learnable(&m->objective))
-      explanation_warn(out, "weak-fill", "deleting everything with '%s' moves the score from %.4g to %.4g: there is nothing to learn",
+      explanation_warn(out, "weak-fill",
+                       "deleting everything with '%s' moves the score from %.4g to %.4g: there is nothing to learn",
                        o->fill, m->objective.full, m->objective.base);
     if (!play(m, o->game == GAME_PRESERVE, false, map + t * pixels, err) ||
         (kept && !play(m, true, true, kept + t * pixels, err)))
@@ -630,12 +640,13 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_meaningful = {
-  .name = "meaningful",
-  .title = "Meaningful perturbation",
-  .summary = "learn the smallest smooth mask that destroys the score, or the smallest region that holds it; refine any map",
-  .paper = "Fong, Vedaldi: Interpretable Explanations of Black Boxes by Meaningful Perturbation, ICCV 2017",
-  .needs = NEEDS_PREDICT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "meaningful",
+    .title = "Meaningful perturbation",
+    .summary =
+        "learn the smallest smooth mask that destroys the score, or the smallest region that holds it; refine any map",
+    .paper = "Fong, Vedaldi: Interpretable Explanations of Black Boxes by Meaningful Perturbation, ICCV 2017",
+    .needs = NEEDS_PREDICT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -52,10 +52,10 @@ bool region_order(const float *map, int height, int width, int32_t *order, struc
 struct ladder {
   const struct region_request *request;
   int64_t pixels;
-  int32_t *order;  /* [pixels] */
+  int32_t *order; /* [pixels] */
   int64_t rung[RUNGS];
-  float *curve;    /* [RUNGS, 3] */
-  int64_t asked;   /* area of the bisection's question */
+  float *curve;  /* [RUNGS, 3] */
+  int64_t asked; /* area of the bisection's question */
   double answer;
 };
 
@@ -125,10 +125,18 @@ static bool climb(struct ladder *l, double wanted, int64_t *count, double *score
 {
   struct evaluated end;
   const struct evaluation rungs = {
-    .stage = "minimal region", .count = 2 * RUNGS, .context = l, .propose = propose_rung, .result = take_rung,
+      .stage = "minimal region",
+      .count = 2 * RUNGS,
+      .context = l,
+      .propose = propose_rung,
+      .result = take_rung,
   };
   const struct evaluation question = {
-    .stage = "minimal region", .count = 1, .context = l, .propose = propose_asked, .result = take_asked,
+      .stage = "minimal region",
+      .count = 1,
+      .context = l,
+      .propose = propose_asked,
+      .result = take_asked,
   };
   *count = 0;
   *score = NAN;
@@ -142,7 +150,7 @@ static bool climb(struct ladder *l, double wanted, int64_t *count, double *score
   int64_t fails = first > 0 ? l->rung[first - 1] : 0;
   *count = l->rung[first];
   *score = (double)l->curve[3 * first + 1];
-  for (int i = 0; i < BISECTIONS && *count - fails > 1; i++) {
+  for (int i = 0; i<BISECTIONS && * count - fails> 1; i++) {
     l->asked = fails + (*count - fails) / 2;
     if (!evaluate(l->request->evaluator, &question, &end, err))
       return false;
@@ -176,7 +184,8 @@ static json_t *walk(struct outline *o, int x, int y, int64_t *corners)
 {
   /* East, south, west, north; the pixel ahead to the left and to the right of a lattice point, by direction. */
   static const int step[4][2] = {{1, 0}, {0, 1}, {-1, 0}, {0, -1}};
-  static const int left[4][2] = {{0, -1}, {0, 0}, {-1, 0}, {-1, -1}}, right[4][2] = {{0, 0}, {-1, 0}, {-1, -1}, {0, -1}};
+  static const int left[4][2] = {{0, -1}, {0, 0}, {-1, 0}, {-1, -1}},
+                   right[4][2] = {{0, 0}, {-1, 0}, {-1, -1}, {0, -1}};
   json_t *polygon = json_array();
   int at_x = x, at_y = y, direction = 0;
   do {
@@ -249,15 +258,15 @@ static json_t *describe(const struct region_request *r, const int32_t *region, i
     return NULL;
   const bool spaced = input->spacing_x > 0 && input->spacing_y > 0;
   const int sw = g->source_width, sh = g->source_height;
-  return json_pack(
-    "{s:b, s:f, s:o, s:o, s:I, s:f, s:o, s:[i,i,i,i], s:[f,f], s:[f,f,f,f], s:[f,f], s:o}", "found", 1, "keep", r->keep,
-    "wanted", json_number_or_null(wanted), "score", json_number_or_null(score), "area_px", (json_int_t)count, "area",
-    n / ((double)g->width * g->height), "area_mm2",
-    spaced ? json_real(n * input->spacing_x * input->spacing_y) : json_null(), "box", x0, y0, x1, y1, "centroid", cx, cy,
-    "source_box", to_source(x0, sw, g->resized_width, g->offset_x), to_source(y0, sh, g->resized_height, g->offset_y),
-    to_source(x1, sw, g->resized_width, g->offset_x), to_source(y1, sh, g->resized_height, g->offset_y),
-    "source_centroid", to_source(cx, sw, g->resized_width, g->offset_x),
-    to_source(cy, sh, g->resized_height, g->offset_y), "contour", contour);
+  return json_pack("{s:b, s:f, s:o, s:o, s:I, s:f, s:o, s:[i,i,i,i], s:[f,f], s:[f,f,f,f], s:[f,f], s:o}", "found", 1,
+                   "keep", r->keep, "wanted", json_number_or_null(wanted), "score", json_number_or_null(score),
+                   "area_px", (json_int_t)count, "area", n / ((double)g->width * g->height), "area_mm2",
+                   spaced ? json_real(n * input->spacing_x * input->spacing_y) : json_null(), "box", x0, y0, x1, y1,
+                   "centroid", cx, cy, "source_box", to_source(x0, sw, g->resized_width, g->offset_x),
+                   to_source(y0, sh, g->resized_height, g->offset_y), to_source(x1, sw, g->resized_width, g->offset_x),
+                   to_source(y1, sh, g->resized_height, g->offset_y), "source_centroid",
+                   to_source(cx, sw, g->resized_width, g->offset_x), to_source(cy, sh, g->resized_height, g->offset_y),
+                   "contour", contour);
 }
 
 bool minimal_region(const struct region_request *r, struct explanation *out, struct error *err)
@@ -282,8 +291,8 @@ bool minimal_region(const struct region_request *r, struct explanation *out, str
     ok = about != NULL;
     json_object_set_new(out->details, "minimal_region", about);
     if (count == 0)
-      explanation_warn(out, "no-region", "no part of the image was found that alone scores %.4g, %.2g of the whole", wanted,
-                       r->keep);
+      explanation_warn(out, "no-region", "no part of the image was found that alone scores %.4g, %.2g of the whole",
+                       wanted, r->keep);
   }
   mem_free(l.order);
   return ok;

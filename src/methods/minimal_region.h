@@ -14,14 +14,13 @@ struct region_request {
   const float *map;  /* [height, width] */
   const float *fill; /* [height, width, channels] */
   int64_t target;
-  double keep;       /* share of the image's score that suffices */
+  double keep; /* share of the image's score that suffices */
 };
 
-/* On a ladder of 64 areas, then between the last rung that fails and the first that passes, find the smallest area whose
- * pixels alone score at least keep * f(x). Adds
- *   "region" [height, width]    1 inside, 0 outside (all 0 where none suffices),
- *   "region_curve" [64, 3]      area, score with only that kept, score with only that hidden; NAN where not evaluated,
- *   details "minimal_region"    area in px and mm2, box, centroid, contour. */
+/* On a ladder of 64 areas, then between the last rung that fails and the first that passes, find the smallest area
+ * whose pixels alone score at least keep * f(x). Adds "region" [height, width]    1 inside, 0 outside (all 0 where none
+ * suffices), "region_curve" [64, 3]      area, score with only that kept, score with only that hidden; NAN where not
+ * evaluated, details "minimal_region"    area in px and mm2, box, centroid, contour. */
 bool minimal_region(const struct region_request *request, struct explanation *out, struct error *err);
 
 /* Outlines of what is not 0: a list of closed polygons [[x, y], ...] along pixel edges, outer ones clockwise on the

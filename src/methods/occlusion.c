@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Occlusion sensitivity: Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2.
+/* Occlusion sensitivity: Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
+ * section 4.2.
  *
  * A patch slides over the image and hides what is under it. Three maps come from the same passes:
  *   (a) how far the score of a class falls, averaged over the patches that cover a pixel (all classes at once);
@@ -8,8 +9,9 @@
  *
  * Per axis of length n, patch p, stride s: ceil((n - p) / s) + 1 positions, the last patch clipped at the edge.
  *   D[i,c] = f_c(x) - f_c(x_i)        A_c(pixel) = sum_i m_i D[i,c] / sum_i m_i
- * Taken from the paper: grey (mean) fill, the three maps. Changed: any fill, a soft edge on request, positions visited in a
- * low-discrepancy order, so that a run that is stopped covers the image evenly. The stride never depends on results. */
+ * Taken from the paper: grey (mean) fill, the three maps. Changed: any fill, a soft edge on request, positions visited
+ * in a low-discrepancy order, so that a run that is stopped covers the image evenly. The stride never depends on
+ * results. */
 #include "methods/method.h"
 
 #include "base/mem.h"
@@ -30,30 +32,30 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"patch", PARAM_LENGTH, offsetof(struct options, patch), "auto", 1, 32768, NULL, "px", NULL,
-   "side of the patch: N, HxW or Nmm; auto: a seventh of the shorter side (32 at 224)"},
-  {"stride", PARAM_LENGTH, offsetof(struct options, stride), "auto", 1, 32768, NULL, "px", NULL,
-   "step between patches, at most the patch; auto: a quarter of the patch"},
-  {"soft", PARAM_FLOAT, offsetof(struct options, soft), "0", 0, 1, NULL, "of the half patch", NULL,
-   "width of the patch's soft edge"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, "mean",
-   "what hidden pixels become; see the list of fills"},
-  {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
-   "draws to average over, for random fills"},
-  {"layer", PARAM_TEXT, offsetof(struct options, layer), "", 0, 0, NULL, NULL, NULL,
-   "layer of the strongest feature map; empty: the last one before global pooling"},
-  {"feature-map", PARAM_INT, offsetof(struct options, feature_map), "auto", 0, 1 << 20, NULL, NULL, NULL,
-   "feature map to watch; auto: the strongest on the image"},
-  {"box", PARAM_TEXT, offsetof(struct options, box), "", 0, 0, NULL, "px", NULL,
-   "x0,y0,x1,y1 on the model grid: only patches that touch it"},
-  PARAM_END,
+    {"patch", PARAM_LENGTH, offsetof(struct options, patch), "auto", 1, 32768, NULL, "px", NULL,
+     "side of the patch: N, HxW or Nmm; auto: a seventh of the shorter side (32 at 224)"},
+    {"stride", PARAM_LENGTH, offsetof(struct options, stride), "auto", 1, 32768, NULL, "px", NULL,
+     "step between patches, at most the patch; auto: a quarter of the patch"},
+    {"soft", PARAM_FLOAT, offsetof(struct options, soft), "0", 0, 1, NULL, "of the half patch", NULL,
+     "width of the patch's soft edge"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, "mean",
+     "what hidden pixels become; see the list of fills"},
+    {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
+     "draws to average over, for random fills"},
+    {"layer", PARAM_TEXT, offsetof(struct options, layer), "", 0, 0, NULL, NULL, NULL,
+     "layer of the strongest feature map; empty: the last one before global pooling"},
+    {"feature-map", PARAM_INT, offsetof(struct options, feature_map), "auto", 0, 1 << 20, NULL, NULL, NULL,
+     "feature map to watch; auto: the strongest on the image"},
+    {"box", PARAM_TEXT, offsetof(struct options, box), "", 0, 0, NULL, "px", NULL,
+     "x0,y0,x1,y1 on the model grid: only patches that touch it"},
+    PARAM_END,
 };
 
 /* One axis: where patches begin and end. */
 struct axis {
   int n, patch, stride, count;
-  int first, last;  /* positions [first, last) that are visited */
-  float *weight;    /* [patch] of the soft edge, or NULL */
+  int first, last; /* positions [first, last) that are visited */
+  float *weight;   /* [patch] of the soft edge, or NULL */
 };
 
 static int axis_start(const struct axis *a, int i)
@@ -76,16 +78,16 @@ struct occlusion {
   int draws;
   struct axis y, x;
   int64_t classes, positions;
-  int64_t step;          /* of the visiting order */
+  int64_t step; /* of the visiting order */
   int64_t *targets, n_targets;
-  float *fill_x;         /* [H,W,C] of the current draw */
+  float *fill_x; /* [H,W,C] of the current draw */
   int64_t fill_draw;
-  float *grid;           /* [ny,nx,K] mean score under occlusion; owned by the explanation */
-  float *feature;        /* [ny,nx] or NULL; likewise */
-  double *square;        /* [ny*nx] sum of squared deviations over draws, of the shown target; NULL unless random */
-  int *seen;             /* [ny*nx] draws evaluated */
-  int64_t unchanged;     /* positions whose content is the fill already */
-  int64_t map_index;     /* the watched feature map */
+  float *grid;       /* [ny,nx,K] mean score under occlusion; owned by the explanation */
+  float *feature;    /* [ny,nx] or NULL; likewise */
+  double *square;    /* [ny*nx] sum of squared deviations over draws, of the shown target; NULL unless random */
+  int *seen;         /* [ny*nx] draws evaluated */
+  int64_t unchanged; /* positions whose content is the fill already */
+  int64_t map_index; /* the watched feature map */
   int map_pixels, map_channels;
 };
 
@@ -127,7 +129,8 @@ static bool axis_set(struct axis *a, bool vertical, const struct occlusion *o, s
   else if (!to_pixels(&options->stride, vertical, input, "stride", &a->stride, err))
     return false;
   if (a->stride > a->patch)
-    return error_set(err, ERROR_USAGE, "stride: %d is outside 1..%d, pixels between patches would never be hidden (stride-gap)",
+    return error_set(err, ERROR_USAGE,
+                     "stride: %d is outside 1..%d, pixels between patches would never be hidden (stride-gap)",
                      a->stride, a->patch);
   return true;
 }
@@ -220,8 +223,7 @@ static bool set_geometry(struct occlusion *o, struct error *err)
     if (!restrict_to_box(o, err))
       return false;
     const int64_t ceiling = o->explain->evaluate.evals;
-    if (!ceiling || 2 + visited(o) * o->draws <= ceiling ||
-        (o->y.stride == o->y.patch && o->x.stride == o->x.patch)) {
+    if (!ceiling || 2 + visited(o) * o->draws <= ceiling || (o->y.stride == o->y.patch && o->x.stride == o->x.patch)) {
       if (ceiling && 2 + visited(o) * o->draws > ceiling)
         return error_set(err, ERROR_USAGE, "evals: %lld is below the %lld that a patch of %d px needs side by side",
                          (long long)ceiling, (long long)(2 + visited(o) * o->draws), o->y.patch);
@@ -319,7 +321,8 @@ static bool result(void *context, int64_t i, const float *scores, const float *a
   const int n = ++o->seen[at];
   /* Running means (Welford), so that an unfinished run holds means of what was seen. */
   if (o->square) {
-    const double before = (double)o->grid[(int64_t)at * o->classes + o->out->target], value = (double)scores[o->out->target];
+    const double before = (double)o->grid[(int64_t)at * o->classes + o->out->target],
+                 value = (double)scores[o->out->target];
     const double mean = before + (value - before) / n;
     o->square[at] += (value - before) * (value - mean);
   }
@@ -335,8 +338,8 @@ static bool result(void *context, int64_t i, const float *scores, const float *a
   return true;
 }
 
-/* Score drop of one class averaged over covering patches, in row-major order of patches; pixels no patch has hidden are 0.
- * With `error`, the standard error of that mean over draws goes there. */
+/* Score drop of one class averaged over covering patches, in row-major order of patches; pixels no patch has hidden are
+ * 0. With `error`, the standard error of that mean over draws goes there. */
 static void accumulate(const struct occlusion *o, int64_t target, float *map, float *error, double *sum, double *weight)
 {
   const int height = o->y.n, width = o->x.n;
@@ -480,8 +483,8 @@ static bool crossing_map(const struct occlusion *o, struct error *err)
 }
 
 /* The share of positions at which hiding raised another finding over its threshold: there the patch itself looks like
- * something. The healthy class is no finding. Undefined where there is no other finding, and for softmax's logits, which
- * have no thresholds. */
+ * something. The healthy class is no finding. Undefined where there is no other finding, and for softmax's logits,
+ * which have no thresholds. */
 static void artifact_share(const struct occlusion *o)
 {
   const struct explain *explain = o->explain;
@@ -559,7 +562,8 @@ static void report(struct occlusion *o, const struct evaluated *end)
   if (top < 1e-6 * fmax(1, fabs(f)))
     explanation_warn(out, "flat-map", "no position changes the score: the map is flat");
   if (o->explain->evaluate.session.score == SCORE_PROB && (f > 0.999 || f < 0.001) && top <= 0.01)
-    explanation_warn(out, "saturated", "the score is %.5f and nothing moves it by more than 0.01; try --score logit", f);
+    explanation_warn(out, "saturated", "the score is %.5f and nothing moves it by more than 0.01; try --score logit",
+                     f);
   if (end->count < o->positions * o->draws)
     explanation_warn(out, "partial-cover", "stopped by %s after %lld of %lld patches; pixels not hidden yet are 0",
                      end->stopped_by, (long long)end->count, (long long)(o->positions * o->draws));
@@ -661,8 +665,15 @@ static bool occlude(struct occlusion *o, struct error *err)
 
   /* 2, 3: every position, every draw. */
   const struct evaluation what = {
-    .stage = "occlusion", .count = o->positions * o->draws, .activations = o->feature != NULL, .context = o,
-    .local_height = o->y.patch, .local_width = o->x.patch, .propose = propose, .result = result, .preview = preview,
+      .stage = "occlusion",
+      .count = o->positions * o->draws,
+      .activations = o->feature != NULL,
+      .context = o,
+      .local_height = o->y.patch,
+      .local_width = o->x.patch,
+      .propose = propose,
+      .result = result,
+      .preview = preview,
   };
   if (!evaluate(o->evaluator, &what, &end, err))
     return false;
@@ -694,12 +705,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_occlusion = {
-  .name = "occlusion",
-  .title = "Occlusion sensitivity",
-  .summary = "hide a patch at every place and watch score, winning class and strongest feature map",
-  .paper = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014",
-  .needs = NEEDS_PREDICT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "occlusion",
+    .title = "Occlusion sensitivity",
+    .summary = "hide a patch at every place and watch score, winning class and strongest feature map",
+    .paper = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014",
+    .needs = NEEDS_PREDICT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

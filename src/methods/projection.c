@@ -106,18 +106,23 @@ bool projection_run(struct evaluator *evaluator, const struct model *model, cons
                     struct projection *p, float *out, struct error *err)
 {
   const struct predictor *predictor = &model->predictor;
-  struct projecting job = {
-    p, x, (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels, out};
+  struct projecting job = {p, x, (size_t)predictor->height * (size_t)predictor->width * (size_t)predictor->channels,
+                           out};
   struct evaluated end;
   const struct gradients what = {
-    .stage = "projection", .count = 1, .request = {.rule = RULE_DECONV, .from = layer, .seed = seed, .context = &job},
-    .context = &job, .propose = propose, .result = result,
+      .stage = "projection",
+      .count = 1,
+      .request = {.rule = RULE_DECONV, .from = layer, .seed = seed, .context = &job},
+      .context = &job,
+      .propose = propose,
+      .result = result,
   };
   if (!gradients_begin(evaluator, &what.request, &p->info, err))
     return false;
   if (p->map < 0 || p->map >= p->info.from_channels || p->y >= p->info.from_height || p->x >= p->info.from_width)
-    return error_set(err, ERROR_USAGE, "layer '%.60s' has %d feature maps of %d x %d units: there is no unit %d,%d of map %lld",
-                     layer, p->info.from_channels, p->info.from_width, p->info.from_height, p->x, p->y, (long long)p->map);
+    return error_set(err, ERROR_USAGE,
+                     "layer '%.60s' has %d feature maps of %d x %d units: there is no unit %d,%d of map %lld", layer,
+                     p->info.from_channels, p->info.from_width, p->info.from_height, p->x, p->y, (long long)p->map);
   if (!gradients(evaluator, &what, &end, err))
     return false;
   if (end.count == 0)

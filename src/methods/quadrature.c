@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-/* Roots of the Legendre polynomial by Newton's method from the usual guess cos(pi (i + 3/4) / (n + 1/2)); polynomial and
- * derivative by the three-term recurrence. */
+/* Roots of the Legendre polynomial by Newton's method from the usual guess cos(pi (i + 3/4) / (n + 1/2)); polynomial
+ * and derivative by the three-term recurrence. */
 static void gauss(int n, double *node, double *weight)
 {
   for (int i = 0; i < n; i++) {

@@ -5,8 +5,8 @@
 
 enum quadrature { QUADRATURE_GAUSS, QUADRATURE_LEFT, QUADRATURE_RIGHT, QUADRATURE_MIDDLE, QUADRATURE_TRAPEZOID };
 
-/* n nodes in rising order and their weights, which add up to 1. Gauss-Legendre is exact for polynomials of degree 2n - 1.
- * The trapezoid wants n >= 2. */
+/* n nodes in rising order and their weights, which add up to 1. Gauss-Legendre is exact for polynomials of degree 2n
+ * - 1. The trapezoid wants n >= 2. */
 void quadrature(enum quadrature rule, int n, double *node, double *weight);
 
 #endif

@@ -21,8 +21,7 @@ bool slopes_open(struct slopes *s, const struct explain *explain, const char *la
   if (!s->targets)
     return error_memory(err, "targets");
   s->evaluator = evaluator_open(explain->predictor, &options, input->x, err);
-  if (!s->evaluator ||
-      !explain_targets(explain, evaluator_scores(s->evaluator), s->targets, &s->n_targets, out, err))
+  if (!s->evaluator || !explain_targets(explain, evaluator_scores(s->evaluator), s->targets, &s->n_targets, out, err))
     return false;
   const int64_t dims[4] = {s->n_targets, c, h, w}, maps[3] = {s->n_targets, h, w};
   const bool one = !out->all_targets;
@@ -92,18 +91,24 @@ static bool result(void *context, int64_t i, const float *scores, const float *g
   return true;
 }
 
-bool slopes_once(struct slopes *s, const char *stage, const struct backward_request *request, int64_t t, float *gradient,
-                 struct error *err)
+bool slopes_once(struct slopes *s, const char *stage, const struct backward_request *request, int64_t t,
+                 float *gradient, struct error *err)
 {
   struct once once = {s, gradient};
   struct evaluated end;
-  const struct gradients what = {.stage = stage, .count = 1, .request = *request, .context = &once, .propose = propose,
-                                 .result = result, .before = t, .total = s->n_targets};
+  const struct gradients what = {.stage = stage,
+                                 .count = 1,
+                                 .request = *request,
+                                 .context = &once,
+                                 .propose = propose,
+                                 .result = result,
+                                 .before = t,
+                                 .total = s->n_targets};
   if (!slopes_run(s, &what, &end, err))
     return false;
   if (end.count == 0)
-    return error_set(err, ERROR_USAGE, "%s: ended by '%s' after %lld of %lld classes", stage, end.stopped_by, (long long)t,
-                     (long long)s->n_targets);
+    return error_set(err, ERROR_USAGE, "%s: ended by '%s' after %lld of %lld classes", stage, end.stopped_by,
+                     (long long)t, (long long)s->n_targets);
   return true;
 }
 
@@ -126,9 +131,10 @@ void slopes_rules(struct slopes *s)
 {
   json_object_set_new(s->out->quality, "rectifiers", json_integer(s->info.rectifiers));
   if (s->info.activations > 0)
-    explanation_warn(s->out, "deconv-activation",
-                     "%d activations on the way are no Relu (%s, …): the rule is defined for Relu and takes them for one",
-                     s->info.activations, s->info.activation);
+    explanation_warn(
+        s->out, "deconv-activation",
+        "%d activations on the way are no Relu (%s, …): the rule is defined for Relu and takes them for one",
+        s->info.activations, s->info.activation);
 }
 
 void slopes_report(struct slopes *s, const char *stopped_by, bool of_score)
@@ -138,8 +144,9 @@ void slopes_report(struct slopes *s, const char *stopped_by, bool of_score)
   out->seconds = evaluator_seconds(s->evaluator);
   out->stopped_by = stopped_by;
   if (s->info.straight)
-    explanation_warn(out, "quantised-gradient",
-                     "the model rounds to integers: its gradient is that of the slope of the staircase, inside its range");
+    explanation_warn(
+        out, "quantised-gradient",
+        "the model rounds to integers: its gradient is that of the slope of the staircase, inside its range");
   if (of_score)
     warn_of_map(s->explain, out);
 }

@@ -12,17 +12,19 @@ struct slopes {
   struct explanation *out;
   struct evaluator *evaluator;
   int64_t *targets, n_targets;
-  size_t pixels, channels; /* of the image */
-  float *map;              /* [targets, H, W] */
-  float *each;             /* [targets, C, H, W], or NULL */
+  size_t pixels, channels;   /* of the image */
+  float *map;                /* [targets, H, W] */
+  float *each;               /* [targets, C, H, W], or NULL */
   struct backward_info info; /* of the last request */
 };
 
 enum reduce { REDUCE_SUM, REDUCE_ABSMAX, REDUCE_L2 };
 
 #define KEEP_CHANNELS_PARAM(options, field)                                                                            \
-  {"keep-channels", PARAM_BOOL, offsetof(options, field), "off", 0, 0, NULL, NULL, NULL,                               \
-   "also give the map of each channel, [C,H,W]"}
+  {                                                                                                                    \
+    "keep-channels", PARAM_BOOL, offsetof(options, field), "off", 0, 0, NULL, NULL, NULL,                              \
+        "also give the map of each channel, [C,H,W]"                                                                   \
+  }
 
 /* Score the image (watching `layer` where not NULL) and make room for maps. */
 bool slopes_open(struct slopes *s, const struct explain *explain, const char *layer, bool keep_channels,
@@ -35,8 +37,8 @@ bool slopes_run(struct slopes *s, const struct gradients *what, struct evaluated
 /* The same addition to an error that is set; returns false. */
 bool slopes_no_gradient(struct error *err);
 /* One gradient [H,W,C], or of a layer's shape, at the image itself. `t`: which of how many of the run, for progress. */
-bool slopes_once(struct slopes *s, const char *stage, const struct backward_request *request, int64_t t, float *gradient,
-                 struct error *err);
+bool slopes_once(struct slopes *s, const char *stage, const struct backward_request *request, int64_t t,
+                 float *gradient, struct error *err);
 
 /* The map of target number t from attributions [H,W,C]. */
 void slopes_put(struct slopes *s, int64_t t, const double *a, enum reduce reduce);

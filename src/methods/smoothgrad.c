@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SmoothGrad: Smilkov, Thorat, Kim, Viegas & Wattenberg, "SmoothGrad: removing noise by adding noise", 2017. Gradients at
- * x + N(0, s^2), s = noise (max x - min x), averaged; `square` averages their squares, `var` takes their variance (Adebayo
- * et al., "Local explanation methods for deep neural networks lack sensitivity to parameter values", 2018).
- * Taken from the paper: the average and the scale of the noise. Changed: a standard error, and a run that may end when it
- * is small. The noise of a value depends on seed, sample and place alone. */
+/* SmoothGrad: Smilkov, Thorat, Kim, Viegas & Wattenberg, "SmoothGrad: removing noise by adding noise", 2017. Gradients
+ * at x + N(0, s^2), s = noise (max x - min x), averaged; `square` averages their squares, `var` takes their variance
+ * (Adebayo et al., "Local explanation methods for deep neural networks lack sensitivity to parameter values", 2018).
+ * Taken from the paper: the average and the scale of the noise. Changed: a standard error, and a run that may end when
+ * it is small. The noise of a value depends on seed, sample and place alone. */
 #include "methods/slopes.h"
 
 #include "base/json.h"
@@ -16,7 +16,10 @@
 #include <stddef.h>
 
 enum variant { VARIANT_MEAN, VARIANT_SQUARE, VARIANT_VAR };
-enum { DRAWS_GRAIN = 2048, TOLERANT = 20 }; /* TOLERANT: times the default samples, as far as a tolerance may take a run */
+enum {
+  DRAWS_GRAIN = 2048,
+  TOLERANT = 20
+}; /* TOLERANT: times the default samples, as far as a tolerance may take a run */
 
 struct options {
   double noise;
@@ -27,16 +30,17 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"noise", PARAM_FLOAT, offsetof(struct options, noise), "0.15", 0, 1, NULL, "of the range", NULL,
-   "standard deviation of the noise, as a share of the greatest less the smallest input value"},
-  {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 2, 1000000, NULL, NULL, "50",
-   "noisy images; auto: 50, or as many as the tolerance takes"},
-  {"variant", PARAM_CHOICE, offsetof(struct options, variant), "mean", 0, 0, "mean|square|var", NULL, NULL,
-   "mean of gradients, mean of their squares, or their variance"},
-  {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
-   "stop when the largest standard error is this part of the largest value; stable:K: when the K strongest pixels are apart"},
-  KEEP_CHANNELS_PARAM(struct options, keep_channels),
-  PARAM_END,
+    {"noise", PARAM_FLOAT, offsetof(struct options, noise), "0.15", 0, 1, NULL, "of the range", NULL,
+     "standard deviation of the noise, as a share of the greatest less the smallest input value"},
+    {"samples", PARAM_INT, offsetof(struct options, samples), "auto", 2, 1000000, NULL, NULL, "50",
+     "noisy images; auto: 50, or as many as the tolerance takes"},
+    {"variant", PARAM_CHOICE, offsetof(struct options, variant), "mean", 0, 0, "mean|square|var", NULL, NULL,
+     "mean of gradients, mean of their squares, or their variance"},
+    {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
+     "stop when the largest standard error is this part of the largest value; stable:K: when the K strongest pixels "
+     "are apart"},
+    KEEP_CHANNELS_PARAM(struct options, keep_channels),
+    PARAM_END,
 };
 
 struct smooth {
@@ -44,9 +48,9 @@ struct smooth {
   const struct options *options;
   double sigma;
   int64_t target, n, samples; /* place of the current target; samples taken so far; wanted */
-  double *mean, *m2;       /* [H,W,C] of the gradients (Welford) */
-  double *sum, *sum2;      /* [H,W] likewise of the pixel's value, whose standard error is wanted */
-  double *a;               /* [H,W,C] */
+  double *mean, *m2;          /* [H,W,C] of the gradients (Welford) */
+  double *sum, *sum2;         /* [H,W] likewise of the pixel's value, whose standard error is wanted */
+  double *a;                  /* [H,W,C] */
   struct stopping stopping;
 };
 
@@ -139,8 +143,15 @@ static bool one_target(struct smooth *m, int64_t t, float *error, struct evaluat
     m->sum[i] = m->sum2[i] = 0;
   m->n = 0;
   const struct gradients what = {
-    .stage = "smoothgrad", .count = samples, .request = {.target = m->s.targets[t]}, .context = m, .propose = propose,
-    .result = result, .preview = preview, .before = t * samples, .total = m->s.n_targets * samples,
+      .stage = "smoothgrad",
+      .count = samples,
+      .request = {.target = m->s.targets[t]},
+      .context = m,
+      .propose = propose,
+      .result = result,
+      .preview = preview,
+      .before = t * samples,
+      .total = m->s.n_targets * samples,
   };
   if (!stopping_parse(m->options->tolerance, samples, &m->stopping, err) || !slopes_run(&m->s, &what, end, err))
     return false;
@@ -196,12 +207,12 @@ static bool run(const struct explain *explain, const void *options, struct expla
 }
 
 const struct method method_smoothgrad = {
-  .name = "smoothgrad",
-  .title = "SmoothGrad",
-  .summary = "the gradient, averaged over noisy copies of the image",
-  .paper = "Smilkov, Thorat, Kim, Viegas, Wattenberg: SmoothGrad: Removing Noise by Adding Noise, 2017",
-  .needs = NEEDS_GRADIENT,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "smoothgrad",
+    .title = "SmoothGrad",
+    .summary = "the gradient, averaged over noisy copies of the image",
+    .paper = "Smilkov, Thorat, Kim, Viegas, Wattenberg: SmoothGrad: Removing Noise by Adding Noise, 2017",
+    .needs = NEEDS_GRADIENT,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -130,7 +130,8 @@ static double similarity(const float *a, const float *b, int64_t height, int64_t
   return total / (double)windows;
 }
 
-bool agreement_of(const float *a, const float *b, int64_t height, int64_t width, struct agreement *out, struct error *err)
+bool agreement_of(const float *a, const float *b, int64_t height, int64_t width, struct agreement *out,
+                  struct error *err)
 {
   const int64_t n = height * width;
   double *x = mem_alloc(2 * (size_t)n * sizeof *x), *y = x ? x + n : NULL;
@@ -208,8 +209,8 @@ static json_t *agreement_of_arrays(const struct npy *a, const struct npy *b, con
       json_array_append_new(shape, json_integer(a->dim[i]));
     json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "spearman", json_number_or_null(r.spearman), "pearson",
                      json_number_or_null(r.pearson), "top5_jaccard", json_number_or_null(r.top5_jaccard), "ssim",
-                     json_number_or_null(r.ssim), "max_abs_difference", json_number_or_null(r.max_abs_difference), "shape",
-                     shape);
+                     json_number_or_null(r.ssim), "max_abs_difference", json_number_or_null(r.max_abs_difference),
+                     "shape", shape);
     if (!json)
       error_memory(err, "a comparison");
   }

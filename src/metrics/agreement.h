@@ -17,7 +17,8 @@ struct agreement {
 };
 
 /* Maps of [height, width]. A map with itself: 1, 1, 1, 1, 0 (a constant one: NAN, NAN, 1, 1, 0). */
-bool agreement_of(const float *a, const float *b, int64_t height, int64_t width, struct agreement *out, struct error *err);
+bool agreement_of(const float *a, const float *b, int64_t height, int64_t width, struct agreement *out,
+                  struct error *err);
 
 /* Spearman's correlation of every map [n] with every other: matrix [count, count], NAN where a map is constant. */
 bool agreement_matrix(const float *const *maps, int count, int64_t n, double *matrix, struct error *err);

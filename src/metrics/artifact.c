@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The artifact rate: how often the occluder itself looks like disease. A patch slides over an image that the model calls
- * normal, as in occlusion; positions at which the decision is no longer "normal" are counted:
- *   rate = mean_i [ decision(x_i) is not normal ]      rise = mean_i max_c max(0, f_c(x_i) - f_c(x)), c a finding
- * Normal: every finding below its threshold, or the card's normal class on top. The patches are those of the occlusion
- * method, whose grid of scores this reads. */
+/* The artifact rate: how often the occluder itself looks like disease. A patch slides over an image that the model
+ * calls normal, as in occlusion; positions at which the decision is no longer "normal" are counted: rate = mean_i [
+ * decision(x_i) is not normal ]      rise = mean_i max_c max(0, f_c(x_i) - f_c(x)), c a finding Normal: every finding
+ * below its threshold, or the card's normal class on top. The patches are those of the occlusion method, whose grid of
+ * scores this reads. */
 #include "metrics/metric.h"
 #include "metrics/truth.h"
 
@@ -23,17 +23,17 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"patch", PARAM_TEXT, offsetof(struct options, patch), "auto", 0, 0, NULL, "px", NULL,
-   "side of the patch, or several; auto: 32 at 224"},
-  {"stride", PARAM_TEXT, offsetof(struct options, stride), "auto", 0, 0, NULL, "px", NULL,
-   "step between patches; auto: a quarter of the patch"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "black,mean,blur,mirror,inpaint", 0, 0, NULL, NULL, NULL,
-   "what hidden pixels become, one row of the table each; see the list of fills"},
-  {"within", PARAM_TEXT, offsetof(struct options, within), "", 0, 0, NULL, NULL, NULL,
-   "mask picture that the patch's centre must lie in; {dir} and {stem} stand for the image's"},
-  {"draws", PARAM_INT, offsetof(struct options, draws), "1", 1, 1000, NULL, NULL, NULL,
-   "repetitions at every position, for random fills"},
-  PARAM_END,
+    {"patch", PARAM_TEXT, offsetof(struct options, patch), "auto", 0, 0, NULL, "px", NULL,
+     "side of the patch, or several; auto: 32 at 224"},
+    {"stride", PARAM_TEXT, offsetof(struct options, stride), "auto", 0, 0, NULL, "px", NULL,
+     "step between patches; auto: a quarter of the patch"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "black,mean,blur,mirror,inpaint", 0, 0, NULL, NULL, NULL,
+     "what hidden pixels become, one row of the table each; see the list of fills"},
+    {"within", PARAM_TEXT, offsetof(struct options, within), "", 0, 0, NULL, NULL, NULL,
+     "mask picture that the patch's centre must lie in; {dir} and {stem} stand for the image's"},
+    {"draws", PARAM_INT, offsetof(struct options, draws), "1", 1, 1000, NULL, NULL, NULL,
+     "repetitions at every position, for random fills"},
+    PARAM_END,
 };
 
 /* ---- variants: every fill with every patch ---------------------------------------------------------------------- */
@@ -83,12 +83,12 @@ static bool variant(const void *options, int i, char *name, size_t size)
 struct artifact {
   const struct measure *measure;
   const struct options *options;
-  bool by_threshold;        /* findings against thresholds; else the top class */
-  int64_t normal;           /* class, or -1 */
+  bool by_threshold; /* findings against thresholds; else the top class */
+  int64_t normal;    /* class, or -1 */
   int64_t classes;
-  int rows, columns;        /* positions */
-  unsigned char *inside;    /* [rows, columns] */
-  double *flips;            /* [rows, columns] mean over draws; -1 where the patch's centre is outside */
+  int rows, columns;         /* positions */
+  unsigned char *inside;     /* [rows, columns] */
+  double *flips;             /* [rows, columns] mean over draws; -1 where the patch's centre is outside */
   int64_t *raised, *crossed; /* [classes] positions at which the class rose most, crossed its threshold */
   double rate, rise;
   int64_t positions, evaluations;
@@ -102,8 +102,9 @@ static bool set_decision(struct artifact *a, struct error *err)
   a->normal = explain->card->normal >= 0 ? explain->card->normal : -1;
   a->by_threshold = explain->card->normal == CARD_NORMAL_NONE_ABOVE || activation == ACTIVATION_SIGMOID;
   if (!a->by_threshold && a->normal < 0)
-    return error_set(err, ERROR_USAGE, "artifact: the model's card names no normal class (output.normal), so that no "
-                                       "image can be called normal");
+    return error_set(err, ERROR_USAGE,
+                     "artifact: the model's card names no normal class (output.normal), so that no "
+                     "image can be called normal");
   return true;
 }
 
@@ -160,7 +161,8 @@ static bool find_inside(struct artifact *a, const json_t *occlusion, struct erro
   unsigned char *mask = mem_zero((size_t)g->height, (size_t)g->width);
   a->inside = mem_zero((size_t)a->rows, (size_t)a->columns);
   bool ok = (mask && a->inside) || error_memory(err, "positions");
-  ok = ok && json_unpack((json_t *)(uintptr_t)occlusion, "{s:[ii], s:[ii]}", "patch", &py, &px, "stride", &sy, &sx) == 0;
+  ok =
+      ok && json_unpack((json_t *)(uintptr_t)occlusion, "{s:[ii], s:[ii]}", "patch", &py, &px, "stride", &sy, &sx) == 0;
   if (ok && *a->options->within)
     ok = truth_read(a->options->within, a->measure->path, "", g, mask, err);
   else if (ok)
@@ -298,16 +300,16 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_artifact = {
-  .name = "artifact",
-  .title = "Artifact rate",
-  .summary = "slide a patch over images called normal: how often it makes them look abnormal, for each fill",
-  .paper = "",
-  .headline = "rate",
-  .less_is_better = true,
-  .columns = "rise",
-  .counts = "raised",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .variant = variant,
-  .run = run,
+    .name = "artifact",
+    .title = "Artifact rate",
+    .summary = "slide a patch over images called normal: how often it makes them look abnormal, for each fill",
+    .paper = "",
+    .headline = "rate",
+    .less_is_better = true,
+    .columns = "rise",
+    .counts = "raised",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .variant = variant,
+    .run = run,
 };

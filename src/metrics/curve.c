@@ -34,8 +34,7 @@ static bool propose(void *context, int64_t i, struct perturbation *p, struct err
   const size_t channels = (size_t)c->input->channels, bytes = channels * sizeof(float);
   p->kind = PERTURB_IMAGE;
   if (k == 0) {
-    if ((i == 0 || c->fill.kind->random) &&
-        !fill_values(&c->fill, (uint32_t)(i / (c->steps + 1)), c->filled, err))
+    if ((i == 0 || c->fill.kind->random) && !fill_values(&c->fill, (uint32_t)(i / (c->steps + 1)), c->filled, err))
       return false;
     memcpy(c->image, c->reveal ? c->filled : c->input->x, (size_t)c->pixels * bytes);
     c->at = 0;
@@ -115,8 +114,8 @@ static bool follow(struct curve *c, const struct curve_options *options, const c
   c->draws = fill_draws(&c->fill, options->draws);
   c->steps = (int)(options->steps < c->pixels ? options->steps : c->pixels);
   if (options->steps > c->pixels)
-    measurement_warn(out, "few-pixels", "%lld steps, but the image has %lld pixels: %d steps", (long long)options->steps,
-                     (long long)c->pixels, c->steps);
+    measurement_warn(out, "few-pixels", "%lld steps, but the image has %lld pixels: %d steps",
+                     (long long)options->steps, (long long)c->pixels, c->steps);
   const size_t image = (size_t)c->pixels * (size_t)c->input->channels;
   c->order = mem_zero((size_t)c->pixels, sizeof *c->order);
   c->filled = mem_zero(image, sizeof *c->filled);
@@ -126,8 +125,11 @@ static bool follow(struct curve *c, const struct curve_options *options, const c
     return error_memory(err, "a curve");
   metric_flat(c->measure, out);
   const struct evaluation what = {
-    .stage = c->reveal ? "insertion" : "deletion", .count = (int64_t)c->draws * (c->steps + 1), .context = c,
-    .propose = propose, .result = take,
+      .stage = c->reveal ? "insertion" : "deletion",
+      .count = (int64_t)c->draws * (c->steps + 1),
+      .context = c,
+      .propose = propose,
+      .result = take,
   };
   return order_pixels(ORDER_MORF, c->measure->map, c->pixels, explain->seed, 0, c->order, err) &&
          evaluate(c->measure->evaluator, &what, &end, err) && report(c, &end, out, err);
@@ -137,7 +139,9 @@ bool curve_run(const struct measure *measure, const struct curve_options *option
                struct measurement *out, struct error *err)
 {
   const struct input *input = measure->explain->input;
-  struct curve c = {.measure = measure, .input = input, .reveal = reveal,
+  struct curve c = {.measure = measure,
+                    .input = input,
+                    .reveal = reveal,
                     .pixels = (int64_t)input->geometry.height * input->geometry.width};
   const bool ok = follow(&c, options, fill, out, err);
   fill_close(&c.fill);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Infidelity: Yeh, Hsieh, Suggala, Inouye, Ravikumar, "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019.
- *   E[ (beta sum(m A) - (f(x) - f(x_m)))^2 ],   m random squares that are set to the fill, x_m the image under m
+/* Infidelity: Yeh, Hsieh, Suggala, Inouye, Ravikumar, "On the (in)fidelity and sensitivity of explanations", NeurIPS
+ * 2019. E[ (beta sum(m A) - (f(x) - f(x_m)))^2 ],   m random squares that are set to the fill, x_m the image under m
  * with beta = 1, for maps in units of the score, and with the best beta = E[sum(m A) df] / E[sum(m A)^2], for any map.
  * Taken from the paper: the squares. Changed: their sides are 1/16 to 1/4 of the image's. */
 #include "metrics/metric.h"
@@ -20,11 +20,11 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"samples", PARAM_INT, offsetof(struct options, samples), "1000", 2, 1000000, NULL, "squares", NULL,
-   "random squares that are hidden, one at a time"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, NULL,
-   "what hidden pixels become; see the list of fills"},
-  PARAM_END,
+    {"samples", PARAM_INT, offsetof(struct options, samples), "1000", 2, 1000000, NULL, "squares", NULL,
+     "random squares that are hidden, one at a time"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "mean", 0, 0, NULL, NULL, NULL,
+     "what hidden pixels become; see the list of fills"},
+    PARAM_END,
 };
 
 struct infidelity {
@@ -32,11 +32,11 @@ struct infidelity {
   const struct input *input;
   struct fill fill;
   int64_t samples, taken;
-  int least, most;       /* px, sides of the squares */
+  int least, most; /* px, sides of the squares */
   float *filled;
   unsigned char *hidden;
-  int64_t draw;          /* that `filled` holds, -1: none */
-  double *a, *b;         /* [samples] sum of the map under the square, fall of the score */
+  int64_t draw;  /* that `filled` holds, -1: none */
+  double *a, *b; /* [samples] sum of the map under the square, fall of the score */
 };
 
 static void square_of(const struct infidelity *f, int64_t i, struct perturbation *p)
@@ -126,8 +126,13 @@ static bool hide(struct infidelity *f, const struct options *o, struct measureme
   f->b = mem_zero((size_t)f->samples, sizeof *f->b);
   double *work = mem_zero((size_t)f->samples, sizeof *work);
   const struct evaluation what = {
-    .stage = "infidelity", .count = f->samples, .local_height = f->most, .local_width = f->most, .context = f,
-    .propose = propose, .result = take,
+      .stage = "infidelity",
+      .count = f->samples,
+      .local_height = f->most,
+      .local_width = f->most,
+      .context = f,
+      .propose = propose,
+      .result = take,
   };
   bool ok = (f->filled && f->hidden && f->a && f->b && work) || error_memory(err, "squares");
   ok = ok && evaluate(f->measure->evaluator, &what, &end, err);
@@ -162,15 +167,16 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_infidelity = {
-  .name = "infidelity",
-  .title = "Infidelity",
-  .summary = "how far the map's sum over random squares is from the fall of the score when they are hidden",
-  .paper = "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (in)fidelity and sensitivity of explanations, NeurIPS 2019",
-  .needs = METRIC_MAP,
-  .headline = "infidelity_scaled",
-  .less_is_better = true,
-  .columns = "infidelity,beta",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "infidelity",
+    .title = "Infidelity",
+    .summary = "how far the map's sum over random squares is from the fall of the score when they are hidden",
+    .paper =
+        "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (in)fidelity and sensitivity of explanations, NeurIPS 2019",
+    .needs = METRIC_MAP,
+    .headline = "infidelity_scaled",
+    .less_is_better = true,
+    .columns = "infidelity,beta",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

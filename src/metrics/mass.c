@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How much of a map's positive evidence lies in the truth:
  *   mass = sum_mask max(A, 0) / sum max(A, 0)      enrichment = mass / (area of the mask / area of the image)
- * and how well its highest pixels, as many as the mask has, agree with the mask (precision, intersection over union). */
+ * and how well its highest pixels, as many as the mask has, agree with the mask (precision, intersection over union).
+ */
 #include "metrics/metric.h"
 #include "metrics/order.h"
 
@@ -46,15 +47,15 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_mass = {
-  .name = "mass",
-  .title = "Mass in the truth",
-  .summary = "how much of the map's positive evidence lies in the truth mask",
-  .paper = "",
-  .needs = METRIC_MAP | METRIC_TRUTH,
-  .headline = "mass",
-  .columns = "enrichment,precision,iou",
-  .by_class = true,
-  .params = params,
-  .options_size = 1 /* it has none */,
-  .run = run,
+    .name = "mass",
+    .title = "Mass in the truth",
+    .summary = "how much of the map's positive evidence lies in the truth mask",
+    .paper = "",
+    .needs = METRIC_MAP | METRIC_TRUTH,
+    .headline = "mass",
+    .columns = "enrichment,precision,iou",
+    .by_class = true,
+    .params = params,
+    .options_size = 1 /* it has none */,
+    .run = run,
 };

@@ -82,8 +82,9 @@ void measurement_value(struct measurement *m, const char *name, double value)
 
 void measurement_spread(struct measurement *m, const char *name, double sd, int64_t n, bool single)
 {
-  json_object_set_new(m->spread, name, json_pack("{s:o, s:I, s:b}", "sd", json_number_or_null(sd), "n", (json_int_t)n,
-                                                 "single", single));
+  json_object_set_new(
+      m->spread, name,
+      json_pack("{s:o, s:I, s:b}", "sd", json_number_or_null(sd), "n", (json_int_t)n, "single", single));
 }
 
 void measurement_detail(struct measurement *m, const char *name, json_t *value)
@@ -127,8 +128,8 @@ void measurement_warn(struct measurement *m, const char *id, const char *format,
 
 json_t *measurement_json(const struct measurement *m)
 {
-  return json_pack("{s:O, s:O, s:O, s:O, s:O}", "values", m->values, "spread", m->spread, "details", m->details, "curves",
-                   m->curves, "warnings", m->warnings);
+  return json_pack("{s:O, s:O, s:O, s:O, s:O}", "values", m->values, "spread", m->spread, "details", m->details,
+                   "curves", m->curves, "warnings", m->warnings);
 }
 
 /* ---- what several need ------------------------------------------------------------------------------------------ */
@@ -152,8 +153,8 @@ bool metric_pixels(const struct length *length, double base, bool vertical, cons
   return true;
 }
 
-bool metric_rerun(const struct measure *measure, const struct explain *explain, float *map, float *error, bool *has_error,
-                  int64_t *evaluations, struct error *err)
+bool metric_rerun(const struct measure *measure, const struct explain *explain, float *map, float *error,
+                  bool *has_error, int64_t *evaluations, struct error *err)
 {
   const size_t bytes = (size_t)explain->predictor->height * (size_t)explain->predictor->width * sizeof *map;
   struct explain own = *explain;

@@ -24,19 +24,19 @@ struct measure {
   const struct explain *explain; /* the image, the model, the seed, limits; its target is one class */
   struct evaluator *evaluator;   /* on that image, its scores known */
   int64_t target;
-  const float *map;              /* [height, width] on the model grid, finite; NULL where none is needed */
-  const struct method *method;   /* that made the map; NULL for a map from elsewhere */
+  const float *map;            /* [height, width] on the model grid, finite; NULL where none is needed */
+  const struct method *method; /* that made the map; NULL for a map from elsewhere */
   const void *method_options;
   const struct explain *method_explain; /* with what the method was run: its ceilings and precision */
-  const unsigned char *truth;    /* [height, width] on the model grid, or NULL */
-  const char *path;              /* of the image, as the user named it */
-  int variant;                   /* of metrics that have some */
+  const unsigned char *truth;           /* [height, width] on the model grid, or NULL */
+  const char *path;                     /* of the image, as the user named it */
+  int variant;                          /* of metrics that have some */
 };
 
 /* What was found; all JSON, so that it can be kept and taken up again. */
 struct measurement {
-  json_t *values;   /* name -> number, null where it is undefined */
-  json_t *spread;   /* name -> {"sd", "n", "single"}: over repetitions on this image, for an interval from one image */
+  json_t *values; /* name -> number, null where it is undefined */
+  json_t *spread; /* name -> {"sd", "n", "single"}: over repetitions on this image, for an interval from one image */
   json_t *details;
   json_t *curves;   /* name -> {"y": […], "stderr": […]} over details.x */
   json_t *warnings; /* [{"id", "message"}] */
@@ -44,12 +44,12 @@ struct measurement {
 
 struct metric {
   const char *name, *title, *summary, *paper;
-  unsigned needs;             /* enum metric_needs */
-  const char *headline;       /* the value by which maps are ranked */
+  unsigned needs;       /* enum metric_needs */
+  const char *headline; /* the value by which maps are ranked */
   bool less_is_better;
-  const char *columns;        /* further values that tables show, separated by commas, or NULL */
-  const char *counts;         /* a detail that counts things by name and is added up over images, or NULL */
-  bool by_class;              /* the mean is that of the classes' means */
+  const char *columns;           /* further values that tables show, separated by commas, or NULL */
+  const char *counts;            /* a detail that counts things by name and is added up over images, or NULL */
+  bool by_class;                 /* the mean is that of the classes' means */
   const char *x_label, *y_label; /* of its curves, NULL without */
   const struct param *params;
   size_t options_size;
@@ -74,14 +74,14 @@ void measurement_curve(struct measurement *m, const char *name, const double *y,
 /* The abscissae of all its curves: from, from + step … */
 void measurement_abscissa(struct measurement *m, double step, int64_t n);
 void measurement_warn(struct measurement *m, const char *id, const char *format, ...)
-  __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 /* One JSON object of all, for keeping; the reference is the caller's. NULL when memory is out. */
 json_t *measurement_json(const struct measurement *m);
 
 /* The map of the measured method under other circumstances; `error` [height, width] takes its standard error where not
  * NULL, *has_error tells whether there is one. *evaluations grows. */
-bool metric_rerun(const struct measure *measure, const struct explain *explain, float *map, float *error, bool *has_error,
-                  int64_t *evaluations, struct error *err);
+bool metric_rerun(const struct measure *measure, const struct explain *explain, float *map, float *error,
+                  bool *has_error, int64_t *evaluations, struct error *err);
 
 /* A length in model pixels: `base` px at a shorter side of 224 where it is automatic; millimetres by the image's
  * spacing. At least 1. */

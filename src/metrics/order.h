@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Orders of regions and pixels. Ties are broken by a seeded permutation, so that what is first in memory is not first in
- * rank. */
+/* Orders of regions and pixels. Ties are broken by a seeded permutation, so that what is first in memory is not first
+ * in rank. */
 #ifndef PENUMBRA_METRICS_ORDER_H
 #define PENUMBRA_METRICS_ORDER_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pointing game: Zhang, Lin, Brandt, Shen, Sclaroff, "Top-down neural attention by excitation backprop", ECCV 2016.
- * A hit if a truth pixel lies nearer than the radius to the map's maximum. Tied maxima count with their mean hit rate, so
- * that a uniform map scores exactly chance: the truth's area, dilated by the radius, over that of the image. */
+ * A hit if a truth pixel lies nearer than the radius to the map's maximum. Tied maxima count with their mean hit rate,
+ * so that a uniform map scores exactly chance: the truth's area, dilated by the radius, over that of the image. */
 #include "metrics/metric.h"
 
 #include "base/mem.h"
@@ -15,9 +15,9 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"radius", PARAM_LENGTH, offsetof(struct options, radius), "auto", 1, 65536, NULL, "px", "15",
-   "how near the map's maximum must be to the truth; auto: 15 at 224"},
-  PARAM_END,
+    {"radius", PARAM_LENGTH, offsetof(struct options, radius), "auto", 1, 65536, NULL, "px", "15",
+     "how near the map's maximum must be to the truth; auto: 15 at 224"},
+    PARAM_END,
 };
 
 /* Columns to the nearest truth pixel of the same row; more than the width where there is none. */
@@ -92,15 +92,15 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_pointing = {
-  .name = "pointing",
-  .title = "Pointing game",
-  .summary = "whether the map's maximum lies at the truth, beside chance",
-  .paper = "Zhang, Lin, Brandt, Shen, Sclaroff: Top-down neural attention by excitation backprop, ECCV 2016",
-  .needs = METRIC_MAP | METRIC_TRUTH,
-  .headline = "hit",
-  .columns = "chance",
-  .by_class = true,
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "pointing",
+    .title = "Pointing game",
+    .summary = "whether the map's maximum lies at the truth, beside chance",
+    .paper = "Zhang, Lin, Brandt, Shen, Sclaroff: Top-down neural attention by excitation backprop, ECCV 2016",
+    .needs = METRIC_MAP | METRIC_TRUTH,
+    .headline = "hit",
+    .columns = "chance",
+    .by_class = true,
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

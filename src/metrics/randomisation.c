@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Model-parameter randomisation: Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity checks for saliency maps",
- * NeurIPS 2018. Weights are replaced from the output downwards, and the map that the method then gives is held against the
- * first: rank correlation of the maps, of their sizes, and structural similarity (both scaled to a largest size of 1). A
- * map that hardly changes when nothing of what was learned is left does not show what was learned. */
+ * NeurIPS 2018. Weights are replaced from the output downwards, and the map that the method then gives is held against
+ * the first: rank correlation of the maps, of their sizes, and structural similarity (both scaled to a largest size of
+ * 1). A map that hardly changes when nothing of what was learned is left does not show what was learned. */
 #include "metrics/agreement.h"
 #include "metrics/metric.h"
 
@@ -21,13 +21,13 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"independent", PARAM_BOOL, offsetof(struct options, independent), "off", 0, 0, NULL, NULL, NULL,
-   "one layer at a time, not all from the output down to it"},
-  {"init-by", PARAM_CHOICE, offsetof(struct options, init_by), "permute", 0, 0, "permute|normal", NULL, "normal",
-   "a layer's own weights in another order, or normal numbers of its mean and SD"},
-  {"depths", PARAM_INT, offsetof(struct options, depths), "auto", 1, MOST_DEPTHS, NULL, "layers", NULL,
-   "how many depths are tried, evenly spaced, the whole model last; auto: 10, or as many as there are layers"},
-  PARAM_END,
+    {"independent", PARAM_BOOL, offsetof(struct options, independent), "off", 0, 0, NULL, NULL, NULL,
+     "one layer at a time, not all from the output down to it"},
+    {"init-by", PARAM_CHOICE, offsetof(struct options, init_by), "permute", 0, 0, "permute|normal", NULL, "normal",
+     "a layer's own weights in another order, or normal numbers of its mean and SD"},
+    {"depths", PARAM_INT, offsetof(struct options, depths), "auto", 1, MOST_DEPTHS, NULL, "layers", NULL,
+     "how many depths are tried, evenly spaced, the whole model last; auto: 10, or as many as there are layers"},
+    PARAM_END,
 };
 
 struct randomisation {
@@ -35,7 +35,7 @@ struct randomisation {
   const struct options *options;
   int layers, depths;
   int64_t pixels, evaluations;
-  float *map, *scaled[2], *size[2]; /* [pixels]: the new map; first and new map scaled, and without signs */
+  float *map, *scaled[2], *size[2];           /* [pixels]: the new map; first and new map scaled, and without signs */
   double *x, *spearman, *spearman_abs, *ssim; /* [depths + 1] */
 };
 
@@ -116,8 +116,10 @@ static void report(const struct randomisation *r, struct measurement *out)
   measurement_detail(out, "layers", json_integer(r->layers));
   measurement_detail(out, "evaluations", json_integer((json_int_t)r->evaluations));
   if (most > 0.5 && !r->options->independent)
-    measurement_warn(out, "model-independent", "with all weights replaced the map still correlates by %.2f with itself: it "
-                                               "hardly depends on what the model learned", most);
+    measurement_warn(out, "model-independent",
+                     "with all weights replaced the map still correlates by %.2f with itself: it "
+                     "hardly depends on what the model learned",
+                     most);
 }
 
 static bool run(const struct measure *measure, const void *options, struct measurement *out, struct error *err)
@@ -154,17 +156,17 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_randomisation = {
-  .name = "randomisation",
-  .title = "Model-parameter randomisation",
-  .summary = "whether the map changes when the model's weights are replaced, from the output downwards",
-  .paper = "Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: Sanity checks for saliency maps, NeurIPS 2018",
-  .needs = METRIC_MAP | METRIC_METHOD | METRIC_WEIGHTS,
-  .headline = "similarity",
-  .less_is_better = true,
-  .columns = "spearman,spearman_abs,ssim",
-  .x_label = "layers replaced, from the output",
-  .y_label = "similarity",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "randomisation",
+    .title = "Model-parameter randomisation",
+    .summary = "whether the map changes when the model's weights are replaced, from the output downwards",
+    .paper = "Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: Sanity checks for saliency maps, NeurIPS 2018",
+    .needs = METRIC_MAP | METRIC_METHOD | METRIC_WEIGHTS,
+    .headline = "similarity",
+    .less_is_better = true,
+    .columns = "spearman,spearman_abs,ssim",
+    .x_label = "layers replaced, from the output",
+    .y_label = "similarity",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -33,17 +33,17 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"region", PARAM_LENGTH, offsetof(struct options, region), "auto", 1, 32768, NULL, "px", "9",
-   "side of the regions, at most half the image; auto: 9 at 224"},
-  {"steps", PARAM_INT, offsetof(struct options, steps), "100", 1, 1 << 26, NULL, "regions", NULL,
-   "regions replaced one after the other; fewer where the grid has fewer"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "uniform", 0, 0, NULL, NULL, NULL,
-   "what replaced pixels become; see the list of fills"},
-  {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
-   "repetitions, each with its own random order (and replacement, where the fill is random)"},
-  {"orders", PARAM_TEXT, offsetof(struct options, orders), "morf,lerf,random", 0, 0, NULL, NULL, NULL,
-   "which of morf, lerf and random to follow"},
-  PARAM_END,
+    {"region", PARAM_LENGTH, offsetof(struct options, region), "auto", 1, 32768, NULL, "px", "9",
+     "side of the regions, at most half the image; auto: 9 at 224"},
+    {"steps", PARAM_INT, offsetof(struct options, steps), "100", 1, 1 << 26, NULL, "regions", NULL,
+     "regions replaced one after the other; fewer where the grid has fewer"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "uniform", 0, 0, NULL, NULL, NULL,
+     "what replaced pixels become; see the list of fills"},
+    {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
+     "repetitions, each with its own random order (and replacement, where the fill is random)"},
+    {"orders", PARAM_TEXT, offsetof(struct options, orders), "morf,lerf,random", 0, 0, NULL, NULL, NULL,
+     "which of morf, lerf and random to follow"},
+    PARAM_END,
 };
 
 struct region {
@@ -55,15 +55,15 @@ struct region {
   int64_t regions;
   int steps, draws, kinds;
   enum order kind[KINDS];
-  double *sums;          /* [regions] of the map */
-  int32_t *order;        /* [draws, kinds, steps] */
-  unsigned char *same;   /* [draws, kinds]: gives what draw 0 gives */
-  double *score;         /* [draws, kinds, steps + 1] of the target */
-  int *done;             /* [draws, kinds] steps scored */
+  double *sums;        /* [regions] of the map */
+  int32_t *order;      /* [draws, kinds, steps] */
+  unsigned char *same; /* [draws, kinds]: gives what draw 0 gives */
+  double *score;       /* [draws, kinds, steps + 1] of the target */
+  int *done;           /* [draws, kinds] steps scored */
   /* of the draws at hand: */
-  int first, count;      /* draws */
-  float *filled;         /* [count, H, W, C]: what replaced pixels become; one for all draws unless random */
-  int *list, n_list;     /* sequences as draw * kinds + kind */
+  int first, count;  /* draws */
+  float *filled;     /* [count, H, W, C]: what replaced pixels become; one for all draws unless random */
+  int *list, n_list; /* sequences as draw * kinds + kind */
 };
 
 static bool parse_orders(struct region *r, struct error *err)
@@ -116,8 +116,8 @@ static bool set_grid(struct region *r, struct measurement *out, struct error *er
   r->regions = (int64_t)r->cells[0] * r->cells[1];
   r->steps = (int)(r->options->steps < r->regions ? r->options->steps : r->regions);
   if (r->options->steps > r->regions)
-    measurement_warn(out, "few-regions", "%lld steps, but the grid has %lld regions: %d steps", (long long)r->options->steps,
-                     (long long)r->regions, r->steps);
+    measurement_warn(out, "few-regions", "%lld steps, but the grid has %lld regions: %d steps",
+                     (long long)r->options->steps, (long long)r->regions, r->steps);
   const double touched = (double)r->regions * r->side[0] * r->side[1] / ((double)size[0] * size[1]);
   measurement_detail(out, "region", json_pack("[i,i]", r->side[0], r->side[1]));
   measurement_detail(out, "grid", json_pack("[i,i]", r->cells[0], r->cells[1]));
@@ -153,7 +153,7 @@ static bool set_orders(struct region *r, struct error *err)
       if (ok)
         memcpy(own, all, bytes);
       r->same[d * r->kinds + k] =
-        ok && d > 0 && !r->fill.kind->random && memcmp(own, r->order + (int64_t)k * r->steps, bytes) == 0;
+          ok && d > 0 && !r->fill.kind->random && memcmp(own, r->order + (int64_t)k * r->steps, bytes) == 0;
     }
   mem_free(all);
   return ok;
@@ -193,8 +193,8 @@ static size_t image_floats(const struct region *r)
 static bool make_fills(struct region *r, struct error *err)
 {
   if (!r->fill.kind->random)
-    return r->first > 0 || (r->fill.kind->needs_region ? fill_regions(r, r->filled, err)
-                                                       : fill_values(&r->fill, 0, r->filled, err));
+    return r->first > 0 ||
+           (r->fill.kind->needs_region ? fill_regions(r, r->filled, err) : fill_values(&r->fill, 0, r->filled, err));
   for (int i = 0; i < r->count; i++)
     if (!fill_values(&r->fill, (uint32_t)(r->first + i), r->filled + (size_t)i * image_floats(r), err))
       return false;
@@ -246,8 +246,14 @@ static bool follow(struct region *r, struct evaluated *end, struct error *err)
     for (int i = r->first * r->kinds; i < (r->first + r->count) * r->kinds; i++)
       if (!r->same[i])
         r->list[r->n_list++] = i;
-    const struct sequences what = {.stage = "region", .count = r->n_list, .steps = r->steps, .height = r->side[0],
-                                   .width = r->side[1], .context = r, .propose = propose, .result = take};
+    const struct sequences what = {.stage = "region",
+                                   .count = r->n_list,
+                                   .steps = r->steps,
+                                   .height = r->side[0],
+                                   .width = r->side[1],
+                                   .context = r,
+                                   .propose = propose,
+                                   .result = take};
     if (!make_fills(r, err) || !evaluate_sequences(r->measure->evaluator, &what, end, err))
       return false;
     if (strcmp(end->stopped_by, "complete") != 0)
@@ -389,17 +395,18 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_region = {
-  .name = "region",
-  .title = "Region perturbation",
-  .summary = "replace regions in the map's order and watch the score fall: AOPC, above random, ABPC",
-  .paper = "Samek, Binder, Montavon, Lapuschkin, Müller: Evaluating the visualization of what a deep neural network has "
-           "learned, IEEE TNNLS 2017",
-  .needs = METRIC_MAP,
-  .headline = "aopc_morf",
-  .columns = "difference,abpc",
-  .x_label = "regions replaced",
-  .y_label = "score",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "region",
+    .title = "Region perturbation",
+    .summary = "replace regions in the map's order and watch the score fall: AOPC, above random, ABPC",
+    .paper =
+        "Samek, Binder, Montavon, Lapuschkin, Müller: Evaluating the visualization of what a deep neural network has "
+        "learned, IEEE TNNLS 2017",
+    .needs = METRIC_MAP,
+    .headline = "aopc_morf",
+    .columns = "difference,abpc",
+    .x_label = "regions replaced",
+    .y_label = "score",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

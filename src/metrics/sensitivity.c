@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sensitivity (SENS-MAX): Yeh, Hsieh, Suggala, Inouye, Ravikumar, "On the (in)fidelity and sensitivity of explanations",
- * NeurIPS 2019.
- *   max over samples of |A(x + d) - A(x)| / |A(x)|,   d uniform in +-radius of the picture's range, for every value
- * The noise is added in image units, before scale, mean and std; the method's own seed is held. */
+/* Sensitivity (SENS-MAX): Yeh, Hsieh, Suggala, Inouye, Ravikumar, "On the (in)fidelity and sensitivity of
+ * explanations", NeurIPS 2019. max over samples of |A(x + d) - A(x)| / |A(x)|,   d uniform in +-radius of the picture's
+ * range, for every value The noise is added in image units, before scale, mean and std; the method's own seed is held.
+ */
 #include "metrics/metric.h"
 
 #include "base/mem.h"
@@ -18,11 +18,11 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"samples", PARAM_INT, offsetof(struct options, samples), "50", 1, 100000, NULL, "runs", NULL,
-   "noisy pictures that are explained anew"},
-  {"radius", PARAM_FLOAT, offsetof(struct options, radius), "0.02", 1e-6, 1, NULL, "of the range", NULL,
-   "largest change of a value"},
-  PARAM_END,
+    {"samples", PARAM_INT, offsetof(struct options, samples), "50", 1, 100000, NULL, "runs", NULL,
+     "noisy pictures that are explained anew"},
+    {"radius", PARAM_FLOAT, offsetof(struct options, radius), "0.02", 1e-6, 1, NULL, "of the range", NULL,
+     "largest change of a value"},
+    PARAM_END,
 };
 
 static double norm(const float *a, const float *b, int64_t n)
@@ -94,15 +94,16 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_sensitivity = {
-  .name = "sensitivity",
-  .title = "Sensitivity",
-  .summary = "how far the map moves when the picture changes by an invisible amount of noise",
-  .paper = "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (in)fidelity and sensitivity of explanations, NeurIPS 2019",
-  .needs = METRIC_MAP | METRIC_METHOD,
-  .headline = "sensitivity",
-  .less_is_better = true,
-  .columns = "mean_change",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "sensitivity",
+    .title = "Sensitivity",
+    .summary = "how far the map moves when the picture changes by an invisible amount of noise",
+    .paper =
+        "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (in)fidelity and sensitivity of explanations, NeurIPS 2019",
+    .needs = METRIC_MAP | METRIC_METHOD,
+    .headline = "sensitivity",
+    .less_is_better = true,
+    .columns = "mean_change",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

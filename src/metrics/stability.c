@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stability: the same explanation with other seeds. Mean rank correlation and overlap of the top 5 % over all pairs, and
- * whether the standard error that the method reports is the scatter that is seen (0.8 to 1.25 is honest). A method
+/* Stability: the same explanation with other seeds. Mean rank correlation and overlap of the top 5 % over all pairs,
+ * and whether the standard error that the method reports is the scatter that is seen (0.8 to 1.25 is honest). A method
  * without randomness gives 1, 1 and no ratio. */
 #include "metrics/agreement.h"
 #include "metrics/metric.h"
@@ -16,15 +16,15 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"seeds", PARAM_INT, offsetof(struct options, seeds), "5", 2, 1000, NULL, "runs", NULL, "seeds that are tried"},
-  PARAM_END,
+    {"seeds", PARAM_INT, offsetof(struct options, seeds), "5", 2, 1000, NULL, "runs", NULL, "seeds that are tried"},
+    PARAM_END,
 };
 
 struct stability {
   const struct measure *measure;
   int64_t seeds, pixels, evaluations;
-  float *maps;   /* [seeds, pixels] */
-  float *error;  /* [pixels] of the run at hand */
+  float *maps;    /* [seeds, pixels] */
+  float *error;   /* [pixels] of the run at hand */
   double *square; /* [pixels] squared standard errors, summed over runs */
   int64_t errors; /* runs that reported one */
 };
@@ -102,14 +102,14 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_stability = {
-  .name = "stability",
-  .title = "Stability",
-  .summary = "how much the map depends on the seed, and whether the reported standard error says so",
-  .paper = "",
-  .needs = METRIC_MAP | METRIC_METHOD,
-  .headline = "spearman",
-  .columns = "jaccard,error_ratio",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "stability",
+    .title = "Stability",
+    .summary = "how much the map depends on the seed, and whether the reported standard error says so",
+    .paper = "",
+    .needs = METRIC_MAP | METRIC_METHOD,
+    .headline = "spearman",
+    .columns = "jaccard,error_ratio",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

@@ -21,8 +21,8 @@ struct summary {
   int64_t n;            /* records */
   const char **subject; /* names, in the order of their first appearance */
   int subjects;
-  double *value;        /* [subjects, n] the headline, NAN where undefined */
-  double *work;         /* [n] */
+  double *value; /* [subjects, n] the headline, NAN where undefined */
+  double *work;  /* [n] */
 };
 
 static const json_t *measurement_of(const struct summary *s, int64_t record, const char *subject)
@@ -146,7 +146,7 @@ static json_t *values_json(const struct summary *s, const char *subject)
   for (int64_t r = 0; r < s->n; r++) {
     const char *name;
     json_t *ignored;
-    json_object_foreach(json_object_get(measurement_of(s, r, subject), "values"), name, ignored) {
+    json_object_foreach (json_object_get(measurement_of(s, r, subject), "values"), name, ignored) {
       if (json_object_get(values, name))
         continue;
       const struct interval i = interval_for(s, subject, name);
@@ -209,7 +209,7 @@ static json_t *curves_json(const struct summary *s, const char *subject)
   for (int64_t r = 0; r < s->n; r++) {
     const char *name;
     json_t *ignored;
-    json_object_foreach(json_object_get(measurement_of(s, r, subject), "curves"), name, ignored) {
+    json_object_foreach (json_object_get(measurement_of(s, r, subject), "curves"), name, ignored) {
       json_t *curve = json_object_get(curves, name) ? NULL : curve_json(s, subject, name);
       if (curve)
         json_object_set_new(curves, name, curve);
@@ -226,9 +226,9 @@ static json_t *counts_json(const struct summary *s, const char *subject)
     const json_t *details = json_object_get(measurement_of(s, r, subject), "details");
     const char *name;
     json_t *count;
-    json_object_foreach(json_object_get(details, s->metric->counts), name, count)
-      json_object_set_new(sum, name, json_integer(json_integer_value(json_object_get(sum, name)) +
-                                                  json_integer_value(count)));
+    json_object_foreach (json_object_get(details, s->metric->counts), name, count)
+      json_object_set_new(sum, name,
+                          json_integer(json_integer_value(json_object_get(sum, name)) + json_integer_value(count)));
   }
   return sum;
 }
@@ -248,9 +248,9 @@ static json_t *subject_json(const struct summary *s, const char *subject)
     seconds += json_number_value(json_object_get(m, "seconds"));
     x = json_object_get(details, "x") ? json_object_get(details, "x") : x;
   }
-  return json_pack("{s:I, s:I, s:o, s:o, s:O?, s:I, s:f, s:o*}", "images", (json_int_t)images, "skipped", (json_int_t)skipped,
-                   "values", values_json(s, subject), "curves", curves_json(s, subject), "x", x, "evaluations",
-                   (json_int_t)evaluations, "seconds", seconds, "counts",
+  return json_pack("{s:I, s:I, s:o, s:o, s:O?, s:I, s:f, s:o*}", "images", (json_int_t)images, "skipped",
+                   (json_int_t)skipped, "values", values_json(s, subject), "curves", curves_json(s, subject), "x", x,
+                   "evaluations", (json_int_t)evaluations, "seconds", seconds, "counts",
                    s->metric->counts ? counts_json(s, subject) : NULL);
 }
 
@@ -265,18 +265,19 @@ static json_t *warnings_json(const struct summary *s)
     for (int64_t r = 0; r < s->n; r++) {
       size_t k;
       const json_t *warning;
-      json_array_foreach(json_object_get(measurement_of(s, r, s->subject[i]), "warnings"), k, warning) {
+      json_array_foreach (json_object_get(measurement_of(s, r, s->subject[i]), "warnings"), k, warning) {
         id = json_string_value(json_object_get(warning, "id"));
         if (!id)
           continue;
         if (!json_object_get(seen, id))
-          json_object_set_new(seen, id, json_pack("{s:s, s:s, s:O, s:i}", "subject", s->subject[i], "id", id, "message",
-                                                  json_object_get(warning, "message"), "images", 0));
+          json_object_set_new(seen, id,
+                              json_pack("{s:s, s:s, s:O, s:i}", "subject", s->subject[i], "id", id, "message",
+                                        json_object_get(warning, "message"), "images", 0));
         entry = json_object_get(json_object_get(seen, id), "images");
         json_integer_set(entry, json_integer_value(entry) + 1);
       }
     }
-    json_object_foreach(seen, id, entry)
+    json_object_foreach (seen, id, entry)
       json_array_append(list, entry);
     json_decref(seen);
   }
@@ -373,20 +374,20 @@ static bool ranking_json(const struct summary *s, json_t *out, struct error *err
     const struct interval to_leader = paired(s, me, order[leader]);
     if (i > 0 && is_significant(&to_leader))
       leader = i;
-    json_array_append_new(ranking, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "subject", s->subject[me], "rank",
-                                             isnan(of[me].mean) ? json_null() : json_integer(leader + 1), "mean",
-                                             json_number_or_null(of[me].mean), "lo", json_number_or_null(of[me].lo), "hi",
-                                             json_number_or_null(of[me].hi), "mean_rank",
-                                             json_number_or_null(mean_rank[me])));
+    json_array_append_new(ranking,
+                          json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "subject", s->subject[me], "rank",
+                                    isnan(of[me].mean) ? json_null() : json_integer(leader + 1), "mean",
+                                    json_number_or_null(of[me].mean), "lo", json_number_or_null(of[me].lo), "hi",
+                                    json_number_or_null(of[me].hi), "mean_rank", json_number_or_null(mean_rank[me])));
   }
   for (int i = 0; ok && i < s->subjects; i++)
     for (int k = i + 1; k < s->subjects; k++) {
       const struct interval d = paired(s, order[i], order[k]);
-      json_array_append_new(pairs, json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:o}", "a", s->subject[order[i]], "b",
-                                             s->subject[order[k]], "difference", json_number_or_null(d.mean), "lo",
-                                             json_number_or_null(d.lo), "hi", json_number_or_null(d.hi), "n",
-                                             (json_int_t)d.n, "significant",
-                                             d.n > 1 ? json_boolean(is_significant(&d)) : json_null()));
+      json_array_append_new(pairs,
+                            json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:o}", "a", s->subject[order[i]], "b",
+                                      s->subject[order[k]], "difference", json_number_or_null(d.mean), "lo",
+                                      json_number_or_null(d.lo), "hi", json_number_or_null(d.hi), "n", (json_int_t)d.n,
+                                      "significant", d.n > 1 ? json_boolean(is_significant(&d)) : json_null()));
     }
   json_object_set_new(out, "ranking", ranking);
   json_object_set_new(out, "pairs", pairs);
@@ -405,7 +406,7 @@ static bool find_subjects(struct summary *s, struct error *err)
   json_t *ignored;
   for (int64_t r = 0; r < s->n; r++) {
     const json_t *metrics = json_object_get(json_array_get(s->records, (size_t)r), "metrics");
-    json_object_foreach(json_object_get(metrics, s->metric->name), name, ignored)
+    json_object_foreach (json_object_get(metrics, s->metric->name), name, ignored)
       if (!json_object_get(seen, name))
         json_object_set(seen, name, ignored);
   }
@@ -415,7 +416,7 @@ static bool find_subjects(struct summary *s, struct error *err)
   const bool ok = s->subject && s->value && s->work;
   for (int64_t r = 0; ok && r < s->n; r++) { /* names are borrowed from the records */
     const json_t *metrics = json_object_get(json_array_get(s->records, (size_t)r), "metrics");
-    json_object_foreach(json_object_get(metrics, s->metric->name), name, ignored)
+    json_object_foreach (json_object_get(metrics, s->metric->name), name, ignored)
       if (json_object_del(seen, name) == 0)
         s->subject[s->subjects++] = name;
   }

@@ -10,11 +10,11 @@
 
 #include "metrics/metric.h"
 
-/* {"title", "headline", "better", "columns", "images", "notes", "warnings", "subjects": {SUBJECT: {"values": {NAME: {"mean", "lo", "hi", "n",
- * "undefined"}}, "curves": {NAME: {"y", "lo", "hi"}}, "x", "evaluations", "seconds", "skipped"}},
- * "ranking": [{"subject", "rank", "mean", "lo", "hi", "mean_rank"}],
- * "pairs": [{"a", "b", "difference", "lo", "hi", "n", "significant"}]}
- * The best comes first; those whose paired interval with the first of their rank includes 0 share that rank. */
+/* {"title", "headline", "better", "columns", "images", "notes", "warnings", "subjects": {SUBJECT: {"values": {NAME:
+ * {"mean", "lo", "hi", "n", "undefined"}}, "curves": {NAME: {"y", "lo", "hi"}}, "x", "evaluations", "seconds",
+ * "skipped"}}, "ranking": [{"subject", "rank", "mean", "lo", "hi", "mean_rank"}], "pairs": [{"a", "b", "difference",
+ * "lo", "hi", "n", "significant"}]} The best comes first; those whose paired interval with the first of their rank
+ * includes 0 share that rank. */
 json_t *summary_make(const struct metric *metric, const json_t *records, struct error *err);
 
 #endif

@@ -22,13 +22,13 @@ struct options {
 };
 
 static const struct param params[] = {
-  {"top", PARAM_TEXT, offsetof(struct options, top), "1,2,5,10,20", 0, 0, NULL, "%", NULL,
-   "shares of the pixels that are varied"},
-  {"fill", PARAM_TEXT, offsetof(struct options, fill), "uniform", 0, 0, NULL, NULL, NULL,
-   "what varied pixels become; see the list of fills"},
-  {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
-   "repetitions, each with its own replacement and its own random pixels"},
-  PARAM_END,
+    {"top", PARAM_TEXT, offsetof(struct options, top), "1,2,5,10,20", 0, 0, NULL, "%", NULL,
+     "shares of the pixels that are varied"},
+    {"fill", PARAM_TEXT, offsetof(struct options, fill), "uniform", 0, 0, NULL, NULL, NULL,
+     "what varied pixels become; see the list of fills"},
+    {"draws", PARAM_INT, offsetof(struct options, draws), "10", 1, 1000, NULL, NULL, NULL,
+     "repetitions, each with its own replacement and its own random pixels"},
+    PARAM_END,
 };
 
 struct topk {
@@ -39,10 +39,10 @@ struct topk {
   int shares, draws;
   double share[MOST_SHARES]; /* % */
   int64_t k[MOST_SHARES];
-  int32_t *top, *random;     /* [pixels] orders of the draw at hand */
+  int32_t *top, *random; /* [pixels] orders of the draw at hand */
   float *filled;
   unsigned char *hidden;
-  double *drop;              /* [draws, shares, 2]: top, random */
+  double *drop; /* [draws, shares, 2]: top, random */
   int64_t taken;
 };
 
@@ -55,7 +55,8 @@ static bool parse_shares(struct topk *t, struct error *err)
     if (n < sizeof number)
       memcpy(number, p, n);
     if (n == 0 || n >= sizeof number || !str_number(number, &value) || !(value > 0 && value <= 100))
-      return error_set(err, ERROR_USAGE, "top: '%.60s' is no list of percentages above 0 and up to 100", t->options->top);
+      return error_set(err, ERROR_USAGE, "top: '%.60s' is no list of percentages above 0 and up to 100",
+                       t->options->top);
     if (t->shares == MOST_SHARES)
       return error_set(err, ERROR_USAGE, "top: more than %d shares", MOST_SHARES);
     const double k = floor(value / 100 * (double)t->pixels + 0.5);
@@ -164,7 +165,11 @@ static bool vary(struct topk *t, struct measurement *out, struct error *err)
   double *work = mem_zero((size_t)t->draws, sizeof *work);
   bool ok = (t->top && t->random && t->filled && t->hidden && t->drop && work) || error_memory(err, "top pixels");
   const struct evaluation what = {
-    .stage = "topk", .count = 2 * (int64_t)t->draws * t->shares, .context = t, .propose = propose, .result = take,
+      .stage = "topk",
+      .count = 2 * (int64_t)t->draws * t->shares,
+      .context = t,
+      .propose = propose,
+      .result = take,
   };
   metric_flat(t->measure, out);
   ok = ok && evaluate(t->measure->evaluator, &what, &end, err);
@@ -189,15 +194,15 @@ static bool run(const struct measure *measure, const void *options, struct measu
 }
 
 const struct metric metric_topk = {
-  .name = "topk",
-  .title = "Top-k pixels",
-  .summary = "vary the k highest pixels at random in one go: the fall of the score beside that of k random pixels",
-  .paper = "after Samek, Binder, Montavon, Lapuschkin, Müller, IEEE TNNLS 2017",
-  .needs = METRIC_MAP,
-  .headline = "difference",
-  .x_label = "% of pixels varied",
-  .y_label = "fall of the score",
-  .params = params,
-  .options_size = sizeof(struct options),
-  .run = run,
+    .name = "topk",
+    .title = "Top-k pixels",
+    .summary = "vary the k highest pixels at random in one go: the fall of the score beside that of k random pixels",
+    .paper = "after Samek, Binder, Montavon, Lapuschkin, Müller, IEEE TNNLS 2017",
+    .needs = METRIC_MAP,
+    .headline = "difference",
+    .x_label = "% of pixels varied",
+    .y_label = "fall of the score",
+    .params = params,
+    .options_size = sizeof(struct options),
+    .run = run,
 };

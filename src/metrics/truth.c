@@ -121,7 +121,7 @@ static bool find_image(const json_t *coco, const char *path, const char *image, 
 {
   size_t i;
   const json_t *entry;
-  json_array_foreach(json_object_get(coco, "images"), i, entry) {
+  json_array_foreach (json_object_get(coco, "images"), i, entry) {
     const char *name = json_string_value(json_object_get(entry, "file_name"));
     if (name && strcmp(base_name(name), base_name(image)) == 0) {
       *id = id_of(entry, "id");
@@ -135,15 +135,15 @@ static bool find_category(const json_t *coco, const char *path, const char *labe
 {
   size_t i;
   const json_t *entry, *list = json_object_get(coco, "categories");
-  json_array_foreach(list, i, entry) {
+  json_array_foreach (list, i, entry) {
     const char *name = json_string_value(json_object_get(entry, "name"));
     if ((name && strcmp(name, label) == 0) || json_array_size(list) == 1) {
       *id = id_of(entry, "id");
       return true;
     }
   }
-  return error_set(err, ERROR_FAILED, "%.80s: none of its %zu categories is called '%.60s'", path, json_array_size(list),
-                   label);
+  return error_set(err, ERROR_FAILED, "%.80s: none of its %zu categories is called '%.60s'", path,
+                   json_array_size(list), label);
 }
 
 /* Pixels whose centre lies in the box. */
@@ -162,7 +162,7 @@ static bool draw_boxes(const json_t *coco, const char *path, json_int_t image, j
 {
   size_t i;
   const json_t *entry;
-  json_array_foreach(json_object_get(coco, "annotations"), i, entry) {
+  json_array_foreach (json_object_get(coco, "annotations"), i, entry) {
     double box[4];
     if (id_of(entry, "image_id") != image || id_of(entry, "category_id") != category)
       continue;

@@ -13,8 +13,8 @@
  * without ending, and a label; a folder means FOLDER/STEM.png. */
 bool truth_path(const char *pattern, const char *image, const char *label, char *path, size_t size, struct error *err);
 
-/* mask [height, width] of the model grid: 1 where the picture at `path`, as large as the source image or the model grid,
- * is not black. */
+/* mask [height, width] of the model grid: 1 where the picture at `path`, as large as the source image or the model
+ * grid, is not black. */
 bool truth_mask(const char *path, const struct geometry *geometry, unsigned char *mask, struct error *err);
 
 /* The same from the boxes of a COCO file (images, annotations with bbox [x, y, width, height], categories) that belong

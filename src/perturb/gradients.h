@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gradients at images: the counterpart of evaluate() for methods that look back from the score. The same evaluator keeps
- * budgets, progress and cancellation; there and back counts as three evaluations. */
+/* Gradients at images: the counterpart of evaluate() for methods that look back from the score. The same evaluator
+ * keeps budgets, progress and cancellation; there and back counts as three evaluations. */
 #ifndef PENUMBRA_PERTURB_GRADIENTS_H
 #define PENUMBRA_PERTURB_GRADIENTS_H
 
@@ -10,7 +10,7 @@ enum { GRADIENT_EVALUATIONS = 3 };
 
 struct gradients {
   const char *stage;
-  int64_t count;             /* images 0..count-1 */
+  int64_t count; /* images 0..count-1 */
   struct backward_request request;
   void *context;
   /* Write image i, [height, width, channels], or what the stem makes of it where gradients_begin said so. Called in
@@ -20,7 +20,7 @@ struct gradients {
    * for. *stop ends the run ("tolerance"): what the batch holds beyond i is dropped and not counted. */
   bool (*result)(void *context, int64_t i, const float *scores, const float *gradient, bool *stop, struct error *err);
   void (*preview)(void *context, float *map); /* [height, width], for progress; may be NULL */
-  int64_t before, total;     /* images done before and in all, where this is a part of a longer run; total 0: count */
+  int64_t before, total; /* images done before and in all, where this is a part of a longer run; total 0: count */
 };
 
 /* Get ready for a request, and hear what its results look like. A predictor without gradients, or an operator without a

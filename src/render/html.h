@@ -14,7 +14,8 @@
 void html_text(struct str *to, const char *text);
 /* The same of a formatted text of less than 1024 bytes, longer ones are cut. */
 void html_printf(struct str *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A number with so many significant digits, as text_number writes it for people; "not a number" where it is not finite. */
+/* A number with so many significant digits, as text_number writes it for people; "not a number" where it is not finite.
+ */
 void html_number(struct str *to, double value, int digits);
 
 void html_base64(struct str *to, const void *bytes, size_t size);

@@ -19,8 +19,10 @@ static const struct metric *find_metric(const char *name)
 
 static const char *curve_name(const char *name)
 {
-  static const char *const names[][2] = {{"morf", "most relevant first"}, {"lerf", "least relevant first"},
-                                         {"random", "random order"}, {"drop", "by the map"}};
+  static const char *const names[][2] = {{"morf", "most relevant first"},
+                                         {"lerf", "least relevant first"},
+                                         {"random", "random order"},
+                                         {"drop", "by the map"}};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(names[i][0], name) == 0)
       return names[i][1];
@@ -59,18 +61,24 @@ static void plot_add(struct plot *plot, const char *name, const json_t *x, const
     at[3 * MOST_POINTS + k] = value + half;
   }
   plot->curve[plot->count++] = (struct curve){
-    .name = name, .x = at, .y = at + MOST_POINTS, .lo = error ? at + 2 * MOST_POINTS : NULL,
-    .hi = error ? at + 3 * MOST_POINTS : NULL, .n = k,
+      .name = name,
+      .x = at,
+      .y = at + MOST_POINTS,
+      .lo = error ? at + 2 * MOST_POINTS : NULL,
+      .hi = error ? at + 3 * MOST_POINTS : NULL,
+      .n = k,
   };
 }
 
-static bool plot_end(struct plot *plot, const struct metric *metric, const char *title, struct str *html, struct error *err)
+static bool plot_end(struct plot *plot, const struct metric *metric, const char *title, struct str *html,
+                     struct error *err)
 {
   if (plot->count == 0)
     return true;
   str_append(html, "<figure class=\"curves\">");
-  const bool ok = plot_svg(plot->curve, (size_t)plot->count, title, metric && metric->x_label ? metric->x_label : "step",
-                           metric && metric->y_label ? metric->y_label : "score", html);
+  const bool ok =
+      plot_svg(plot->curve, (size_t)plot->count, title, metric && metric->x_label ? metric->x_label : "step",
+               metric && metric->y_label ? metric->y_label : "score", html);
   str_append(html, "</figure>\n");
   plot->count = 0;
   return ok || error_memory(err, "curves");
@@ -88,7 +96,8 @@ bool report_curves(const struct report *report, int map, struct str *html, struc
   json_object_foreach ((json_t *)(uintptr_t)report->maps[map].metrics, name, measurement) {
     const struct metric *metric = find_metric(name);
     json_object_foreach (json_object_get(measurement, "curves"), key, curve)
-      plot_add(&plot, strcmp(key, "score") == 0 ? name : curve_name(key), report_get(measurement, "details", "x"), curve);
+      plot_add(&plot, strcmp(key, "score") == 0 ? name : curve_name(key), report_get(measurement, "details", "x"),
+               curve);
     any |= plot.count > 0;
     ok = ok && plot_end(&plot, metric, metric ? metric->title : name, html, err);
   }
@@ -105,9 +114,9 @@ bool report_curves_of_all(const struct report *report, struct str *html, struct 
   static const struct {
     const char *metric, *curve, *title;
   } plots[] = {
-    {"region", "morf", "Regions replaced, most relevant first: the faster the fall, the better"},
-    {"deletion", "score", "Deletion: the lower, the better"},
-    {"insertion", "score", "Insertion: the higher, the better"},
+      {"region", "morf", "Regions replaced, most relevant first: the faster the fall, the better"},
+      {"deletion", "score", "Deletion: the lower, the better"},
+      {"insertion", "score", "Insertion: the higher, the better"},
   };
   struct plot plot;
   if (!plot_new(&plot, err))
@@ -123,7 +132,8 @@ bool report_curves_of_all(const struct report *report, struct str *html, struct 
     }
     if (plot.count && strcmp(plots[p].metric, "region") == 0) { /* what all are to be better than */
       const json_t *measurement = json_object_get(report->maps[0].metrics, "region");
-      plot_add(&plot, "random order", report_get(measurement, "details", "x"), report_get(measurement, "curves", "random"));
+      plot_add(&plot, "random order", report_get(measurement, "details", "x"),
+               report_get(measurement, "curves", "random"));
     }
     any |= plot.count > 0;
     ok = plot_end(&plot, metric, plots[p].title, html, err);

@@ -135,8 +135,10 @@ static bool store_map(const struct report *report, const struct report_pictures 
     const size_t n = (size_t)codes.width * (size_t)codes.height;
     for (size_t i = 0; i < n; i++)
       ((unsigned char *)codes.data)[i] = code_of((double)((const float *)values.data)[i], scale);
-    str_printf(html, "<image id=\"map-%d\" width=\"%d\" height=\"%d\" preserveAspectRatio=\"none\" filter=\"url(#tint)\" "
-                     "href=\"", index, pictures->width, pictures->height);
+    str_printf(html,
+               "<image id=\"map-%d\" width=\"%d\" height=\"%d\" preserveAspectRatio=\"none\" filter=\"url(#tint)\" "
+               "href=\"",
+               index, pictures->width, pictures->height);
     ok = html_png(html, &codes, err);
     str_append(html, "\"/>\n");
   }
@@ -172,8 +174,9 @@ static void store_filter(bool both_signs, struct str *html)
 {
   static const char channel[] = "RGB";
   const struct colormap *colors = colors_of(both_signs);
-  str_append(html, "<filter id=\"tint\" x=\"0\" y=\"0\" width=\"1\" height=\"1\" color-interpolation-filters=\"sRGB\">\n"
-                   "<feComponentTransfer in=\"SourceGraphic\" result=\"hue\">\n");
+  str_append(html,
+             "<filter id=\"tint\" x=\"0\" y=\"0\" width=\"1\" height=\"1\" color-interpolation-filters=\"sRGB\">\n"
+             "<feComponentTransfer in=\"SourceGraphic\" result=\"hue\">\n");
   for (int c = 0; c < 3; c++) {
     str_printf(html, "<feFunc%c type=\"table\" tableValues=\"", channel[c]);
     for (int i = 0; i < ENTRIES; i++)
@@ -185,7 +188,8 @@ static void store_filter(bool both_signs, struct str *html)
                    "<feFuncA type=\"table\" tableValues=\"");
   for (int i = 0; i < ENTRIES; i++)
     append_share(html, pow(fabs(value_of(i, both_signs)), 0.75));
-  str_append(html, "\"/>\n</feComponentTransfer>\n<feComposite in=\"hue\" in2=\"strength\" operator=\"in\"/>\n</filter>\n");
+  str_append(html,
+             "\"/>\n</feComponentTransfer>\n<feComposite in=\"hue\" in2=\"strength\" operator=\"in\"/>\n</filter>\n");
 }
 
 static void store_bar(bool both_signs, struct str *html)
@@ -216,9 +220,10 @@ bool report_store(const struct report *report, struct report_pictures *pictures,
   (void)text_coordinate(longer / 60.0, step);
   store_filter(pictures->scale[0].both_signs, html);
   store_bar(pictures->scale[0].both_signs, html);
-  str_printf(html, "<pattern id=\"hatch\" width=\"%s\" height=\"%s\" patternUnits=\"userSpaceOnUse\" "
-                   "patternTransform=\"rotate(45)\"><rect width=\"100%%\" height=\"100%%\" fill=\"#808080\" "
-                   "fill-opacity=\".5\"/><rect width=\"25%%\" height=\"100%%\" fill=\"#cecece\"/></pattern>\n",
+  str_printf(html,
+             "<pattern id=\"hatch\" width=\"%s\" height=\"%s\" patternUnits=\"userSpaceOnUse\" "
+             "patternTransform=\"rotate(45)\"><rect width=\"100%%\" height=\"100%%\" fill=\"#808080\" "
+             "fill-opacity=\".5\"/><rect width=\"25%%\" height=\"100%%\" fill=\"#cecece\"/></pattern>\n",
              step, step);
   return str_append(html, "</defs></svg>\n");
 }
@@ -226,8 +231,8 @@ bool report_store(const struct report *report, struct report_pictures *pictures,
 /* ---- a picture with its map, and its scale ----------------------------------------------------------------------- */
 
 /* What the model did not see: the picture but for the part that the crop left. */
-static void append_unseen(const struct report_pictures *pictures, const struct report_scale *scale, int width, int height,
-                          struct str *html)
+static void append_unseen(const struct report_pictures *pictures, const struct report_scale *scale, int width,
+                          int height, struct str *html)
 {
   if (sees_all(scale, width, height))
     return;

@@ -95,7 +95,8 @@ void report_records(const struct report *report, int map, struct str *html)
   }
   str_append(html, "</dl>\n");
   if (rows == 0 || rows > MOST_ROWS)
-    str_append(html, rows ? "<p class=\"note\">And more, in result.json.</p>\n" : "<p class=\"note\">Nothing more.</p>\n");
+    str_append(html,
+               rows ? "<p class=\"note\">And more, in result.json.</p>\n" : "<p class=\"note\">Nothing more.</p>\n");
   str_append(html, "</details>\n");
 }
 
@@ -186,8 +187,9 @@ bool report_again(const struct report *report, int map, struct str *html, struct
   const json_t *result = report->maps[map].result, *method = json_object_get(result, "method");
   const char *stopped_by = report_text(method, "stopped_by", NULL);
   append_command(result, html);
-  str_append(html, "<p class=\"note\">With the same model card, the same version and the same bytes of model and image this "
-                   "gives the same map.</p>\n<dl class=\"facts\">\n");
+  str_append(html,
+             "<p class=\"note\">With the same model card, the same version and the same bytes of model and image this "
+             "gives the same map.</p>\n<dl class=\"facts\">\n");
   append_fact("Method", report_text(method, "paper", NULL), html);
   append_fact("Model, SHA-256", report_text(result, "model", "sha256"), html);
   append_fact("Image, SHA-256", report_text(result, "image", "sha256"), html);
@@ -195,7 +197,8 @@ bool report_again(const struct report *report, int map, struct str *html, struct
   if (json_dump_callback(json_object_get(result, "preprocessing"), append_json, html,
                          JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) != 0)
     return error_memory(err, "the report");
-  str_printf(html, "</dd>\n<dt>Evaluations</dt><dd>%lld, ", (long long)json_integer_value(json_object_get(method, "evaluations")));
+  str_printf(html, "</dd>\n<dt>Evaluations</dt><dd>%lld, ",
+             (long long)json_integer_value(json_object_get(method, "evaluations")));
   html_printf(html, "%s%s", strcmp(stopped_by, "complete") == 0 ? "" : "stopped by ", stopped_by);
   str_append(html, "</dd>\n<dt>Time</dt><dd>");
   html_number(html, report_number(result, "timing", "total_s"), 3);

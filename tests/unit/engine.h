@@ -19,7 +19,7 @@
   do {                                                                                                                 \
     const bool assert_ok_result = (condition);                                                                         \
     if (!assert_ok_result)                                                                                             \
-      print_message("# %s\n", (err).message);                                                                            \
+      print_message("# %s\n", (err).message);                                                                          \
     assert_true(assert_ok_result);                                                                                     \
     assert_int_equal((err).code, ERROR_NONE);                                                                          \
   } while (0)

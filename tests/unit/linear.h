@@ -20,8 +20,8 @@ struct linear_session {
   struct linear *linear;
 };
 
-static inline bool linear_predict(struct session *base, const float *images, int64_t n, float *scores, float *activations,
-                           struct error *err)
+static inline bool linear_predict(struct session *base, const float *images, int64_t n, float *scores,
+                                  float *activations, struct error *err)
 {
   const struct linear *l = ((struct linear_session *)base)->linear;
   const int pixels = l->predictor.height * l->predictor.width;
@@ -36,18 +36,18 @@ static inline bool linear_predict(struct session *base, const float *images, int
   return true;
 }
 
-static inline bool linear_begin(struct session *base, const struct backward_request *request, struct backward_info *info,
-                         struct error *err)
+static inline bool linear_begin(struct session *base, const struct backward_request *request,
+                                struct backward_info *info, struct error *err)
 {
   (void)err;
   assert_true(request->target == 0 && request->rule == RULE_GRADIENT && !request->stem);
   *info = (struct backward_info){
-    .batch = 1, .height = base->predictor->height, .width = base->predictor->width, .channels = 1};
+      .batch = 1, .height = base->predictor->height, .width = base->predictor->width, .channels = 1};
   return true;
 }
 
 static inline bool linear_backward(struct session *base, const float *images, int64_t n, float *results, float *scores,
-                            struct error *err)
+                                   struct error *err)
 {
   struct linear *l = ((struct linear_session *)base)->linear;
   memcpy(results, l->weight, (size_t)(l->predictor.height * l->predictor.width) * sizeof *results);
@@ -64,10 +64,10 @@ static inline void linear_close(struct session *base)
 }
 
 static inline struct session *linear_open(const struct predictor *predictor, const struct session_options *options,
-                                   struct error *err)
+                                          struct error *err)
 {
   static const struct session_ops ops = {
-    .predict = linear_predict, .begin_backward = linear_begin, .backward = linear_backward, .close = linear_close};
+      .predict = linear_predict, .begin_backward = linear_begin, .backward = linear_backward, .close = linear_close};
   struct linear_session *s = calloc(1, sizeof *s);
   (void)options;
   (void)err;
@@ -88,8 +88,8 @@ static inline bool linear_callback(void *context, const float *images, int n, fl
 
 static inline void linear_bench(struct bench *b, struct linear *l, int height, int width)
 {
-  *l = (struct linear){
-    .predictor = {.ops = &linear_ops, .height = height, .width = width, .channels = 1, .classes = 1}};
+  *l =
+      (struct linear){.predictor = {.ops = &linear_ops, .height = height, .width = width, .channels = 1, .classes = 1}};
   bench_open(b, height, width, 1, 1, linear_callback, l);
   b->explain.predictor = &l->predictor;
 }

@@ -37,8 +37,8 @@ static inline void bench_open(struct bench *b, int height, int width, int channe
   if (!card_init(&b->card, &err) || !card_set_text(&b->card, "activation=none", &err) ||
       !card_check(&b->card, channels, height, width, classes, &err))
     fail_msg("%s", err.message);
-  b->input = (struct input){.geometry = {width, height, width, height, 0, 0, width, height}, .channels = channels,
-                            .lo = 0, .hi = 1};
+  b->input = (struct input){
+      .geometry = {width, height, width, height, 0, 0, width, height}, .channels = channels, .lo = 0, .hi = 1};
   const size_t n = (size_t)height * (size_t)width * (size_t)channels;
   b->input.u = mem_alloc(n * sizeof(float));
   b->input.x = mem_alloc(n * sizeof(float));
@@ -50,8 +50,12 @@ static inline void bench_open(struct bench *b, int height, int width, int channe
     b->labels[k] = names[k];
     b->thresholds[k] = 0.5;
   }
-  b->explain = (struct explain){.predictor = &b->model.predictor, .card = &b->card, .input = &b->input, .target = "0",
-                                .labels = b->labels, .thresholds = b->thresholds};
+  b->explain = (struct explain){.predictor = &b->model.predictor,
+                                .card = &b->card,
+                                .input = &b->input,
+                                .target = "0",
+                                .labels = b->labels,
+                                .thresholds = b->thresholds};
 }
 
 static inline void bench_close(struct bench *b)
@@ -80,8 +84,13 @@ static inline bool bench_try(struct bench *b, const char *name, const char *argu
   struct evaluator *e = evaluator_open(b->explain.predictor, &b->explain.evaluate, b->input.x, err);
   assert_non_null(e);
   assert_true(measurement_init(out, err));
-  const struct measure measure = {.explain = &b->explain, .evaluator = e, .target = b->target, .map = map,
-                                  .method = b->method, .method_options = b->method_options, .method_explain = &b->explain,
+  const struct measure measure = {.explain = &b->explain,
+                                  .evaluator = e,
+                                  .target = b->target,
+                                  .map = map,
+                                  .method = b->method,
+                                  .method_options = b->method_options,
+                                  .method_explain = &b->explain,
                                   .truth = b->truth,
                                   .path = "folder/film.png"};
   const bool ok = params_parse(metric->params, name, list, options, err) && metric->run(&measure, options, out, err);
@@ -146,7 +155,7 @@ static inline bool warned_in(const struct measurement *m, const char *id)
 {
   size_t i;
   const json_t *warning;
-  json_array_foreach(m->warnings, i, warning)
+  json_array_foreach (m->warnings, i, warning)
     if (strcmp(json_string_value(json_object_get(warning, "id")), id) == 0)
       return true;
   return false;

@@ -23,7 +23,8 @@ static penumbra_model *open_model(const char *name)
   static const char *const settings[] = {"scale=0.00392156862745098", NULL};
   penumbra_error err = {0};
   penumbra_model *model = penumbra_model_open(
-    fixture_path(name), &(penumbra_model_options){.size = sizeof(penumbra_model_options), .settings = settings}, &err);
+      fixture_path(name), &(penumbra_model_options){.size = sizeof(penumbra_model_options), .settings = settings},
+      &err);
   assert_ok(model != NULL, err);
   return model;
 }
@@ -64,7 +65,7 @@ static const json_t *named(const json_t *list, const char *name)
 {
   size_t i;
   json_t *entry;
-  json_array_foreach(list, i, entry)
+  json_array_foreach (list, i, entry)
     if (strcmp(json_string_value(json_object_get(entry, "name")), name) == 0)
       return entry;
   return NULL;
@@ -163,10 +164,12 @@ static void refuses_models(void **state)
   assert_null(penumbra_model_open("no/such.onnx", NULL, &err));
   expect(&err, PENUMBRA_FAILED, "no/such.onnx", "No such file");
   assert_null(penumbra_model_open("no/such.onnx", NULL, NULL));
-  assert_null(penumbra_model_open(fixture_path("lin"), &(penumbra_model_options){.size = size, .card = "no/card.json"}, &err));
+  assert_null(
+      penumbra_model_open(fixture_path("lin"), &(penumbra_model_options){.size = size, .card = "no/card.json"}, &err));
   expect(&err, PENUMBRA_FAILED, "no/card.json", "No such file");
   const char *const settings[] = {"activation=nonsense", NULL};
-  assert_null(penumbra_model_open(fixture_path("lin"), &(penumbra_model_options){.size = size, .settings = settings}, &err));
+  assert_null(
+      penumbra_model_open(fixture_path("lin"), &(penumbra_model_options){.size = size, .settings = settings}, &err));
   expect(&err, PENUMBRA_USAGE, "activation", "nonsense");
   assert_null(penumbra_draft_card_json("no/such.onnx", &err));
   expect(&err, PENUMBRA_FAILED, "no/such.onnx", "No such file");
@@ -256,7 +259,8 @@ static void decodes_the_bytes_of_a_file(void **state)
   unsigned char bytes[65536];
   const size_t size = fread(bytes, 1, sizeof bytes, file);
   (void)fclose(file);
-  penumbra_image *image = penumbra_image_decode(bytes, size, "rgb8.png", &err), *same = penumbra_image_open(golden_path("png", "rgb8.png"), &err);
+  penumbra_image *image = penumbra_image_decode(bytes, size, "rgb8.png", &err),
+                 *same = penumbra_image_open(golden_path("png", "rgb8.png"), &err);
   assert_ok(image && same, err);
   memset(bytes, 0, sizeof bytes); /* they were copied */
   penumbra_model *model = open_model("conv3_softmax");
@@ -342,12 +346,13 @@ static void explanations_hold_what_they_need(void **state)
   assert_false(penumbra_explanation_array(e, "nonsense", &heat, NULL));
 
   json_t *result = parsed(penumbra_explanation_json(e, &err));
-  static const char *const keys[] = {"schema", "tool",    "model",  "image",  "preprocessing", "target",  "scores",
-                                     "method", "map",     "quality", "timing", "warnings",      "files"};
+  static const char *const keys[] = {"schema", "tool", "model",   "image",  "preprocessing", "target", "scores",
+                                     "method", "map",  "quality", "timing", "warnings",      "files"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
     assert_non_null(json_object_get(result, keys[i]));
   for (size_t k = 0; k < 4; k++)
-    assert_true(fabs(json_number_value(json_array_get(json_object_get(result, "scores"), k)) - (double)scores[k]) < 1e-6);
+    assert_true(fabs(json_number_value(json_array_get(json_object_get(result, "scores"), k)) - (double)scores[k]) <
+                1e-6);
   const json_t *method = json_object_get(result, "method");
   assert_string_equal(json_string_value(json_object_get(method, "name")), "occlusion");
   assert_int_equal(json_integer_value(json_object_get(method, "evaluations")), 2 + 6 * 5);
@@ -396,17 +401,17 @@ static void refuses_requests(void **state)
     penumbra_request request;
     const char *first, *second;
   } cases[] = {
-    {{.size = size, .method = "nonsense"}, "method: 'nonsense'", "occlusion"},
-    {{.size = size, .score = "nonsense"}, "score: 'nonsense'", "logit"},
-    {{.size = size, .target = "nonsense"}, "target: 'nonsense'", "(bad-target)"},
-    {{.size = size, .target = "4"}, "class 4", "0..3"},
-    {{.size = size, .evals = -1}, "evals: -1", "0"},
-    {{.size = size, .budget = -0.5}, "budget: -0.5", "0"},
-    {{.size = size, .budget = NAN}, "budget", "0"},
-    {{.size = size, .memory = 100}, "memory", "too little"},
-    {{.size = size, .params = (const char *const[]){"patch", NULL}}, "patch", ""},
-    {{.size = size, .params = (const char *const[]){"patch=99", NULL}}, "patch: 99", "1..23"},
-    {{.size = size, .params = (const char *const[]){"nonsense=1", NULL}}, "nonsense", "occlusion"},
+      {{.size = size, .method = "nonsense"}, "method: 'nonsense'", "occlusion"},
+      {{.size = size, .score = "nonsense"}, "score: 'nonsense'", "logit"},
+      {{.size = size, .target = "nonsense"}, "target: 'nonsense'", "(bad-target)"},
+      {{.size = size, .target = "4"}, "class 4", "0..3"},
+      {{.size = size, .evals = -1}, "evals: -1", "0"},
+      {{.size = size, .budget = -0.5}, "budget: -0.5", "0"},
+      {{.size = size, .budget = NAN}, "budget", "0"},
+      {{.size = size, .memory = 100}, "memory", "too little"},
+      {{.size = size, .params = (const char *const[]){"patch", NULL}}, "patch", ""},
+      {{.size = size, .params = (const char *const[]){"patch=99", NULL}}, "patch: 99", "1..23"},
+      {{.size = size, .params = (const char *const[]){"nonsense=1", NULL}}, "nonsense", "occlusion"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     assert_null(penumbra_explain(model, image, &cases[i].request, &err));
@@ -582,8 +587,15 @@ static void release(void *context)
 static penumbra_predictor predictor_of(struct mine *mine, int batch)
 {
   return (penumbra_predictor){
-    .size = sizeof(penumbra_predictor), .height = mine->height, .width = mine->width, .channels = 1, .classes = 2,
-    .predict = one_pixel, .release = release, .context = mine, .batch = batch,
+      .size = sizeof(penumbra_predictor),
+      .height = mine->height,
+      .width = mine->width,
+      .channels = 1,
+      .classes = 2,
+      .predict = one_pixel,
+      .release = release,
+      .context = mine,
+      .batch = batch,
   };
 }
 
@@ -694,8 +706,8 @@ static void centre_of(const penumbra_array *heat, double *y, double *x)
   *x /= sum;
 }
 
-/* A model that sees one pixel of its grid; where the map shows it in a picture that was stretched, cropped or padded must
- * be where that pixel came from, by the arithmetic of the card. */
+/* A model that sees one pixel of its grid; where the map shows it in a picture that was stretched, cropped or padded
+ * must be where that pixel came from, by the arithmetic of the card. */
 static void maps_are_aligned_with_the_picture(void **state)
 {
   (void)state;
@@ -705,15 +717,15 @@ static void maps_are_aligned_with_the_picture(void **state)
     int width, height;
     double scale_y, scale_x, top, left; /* model px per picture px, and of the picture's corner on the grid, by hand */
   } cases[] = {
-    {"resize=stretch", NULL, 72, 60, 1 / 3.0, 1 / 3.0, 0, 0},
-    {"resize=stretch", NULL, 48, 20, 1, 0.5, 0, 0},
-    {"resize=stretch", NULL, 24, 100, 0.2, 1, 0, 0},
-    {"resize=stretch", NULL, 12, 10, 2, 2, 0, 0},
-    {"resize=shortest-crop", NULL, 96, 40, 0.5, 0.5, 0, -12},  /* to 48x20, 12 cut on the left */
-    {"resize=shortest-crop", NULL, 48, 80, 0.5, 0.5, -10, 0},  /* to 24x40, 10 cut above */
-    {"resize=shortest-crop", "resize_to=40", 80, 80, 0.5, 0.5, -10, -8}, /* to 40x40, then the middle */
-    {"resize=pad", NULL, 96, 40, 0.25, 0.25, 5, 0},  /* to 24x10, 5 rows above */
-    {"resize=pad", NULL, 36, 60, 1 / 3.0, 1 / 3.0, 0, 6}, /* to 12x20, 6 columns on the left */
+      {"resize=stretch", NULL, 72, 60, 1 / 3.0, 1 / 3.0, 0, 0},
+      {"resize=stretch", NULL, 48, 20, 1, 0.5, 0, 0},
+      {"resize=stretch", NULL, 24, 100, 0.2, 1, 0, 0},
+      {"resize=stretch", NULL, 12, 10, 2, 2, 0, 0},
+      {"resize=shortest-crop", NULL, 96, 40, 0.5, 0.5, 0, -12},            /* to 48x20, 12 cut on the left */
+      {"resize=shortest-crop", NULL, 48, 80, 0.5, 0.5, -10, 0},            /* to 24x40, 10 cut above */
+      {"resize=shortest-crop", "resize_to=40", 80, 80, 0.5, 0.5, -10, -8}, /* to 40x40, then the middle */
+      {"resize=pad", NULL, 96, 40, 0.25, 0.25, 5, 0},                      /* to 24x10, 5 rows above */
+      {"resize=pad", NULL, 36, 60, 1 / 3.0, 1 / 3.0, 0, 6},                /* to 12x20, 6 columns on the left */
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int at = 0; at < 3; at++) {
@@ -742,7 +754,8 @@ static void maps_are_aligned_with_the_picture(void **state)
       const double row = (mine.row + 0.5 - cases[i].top) / cases[i].scale_y;
       const double column = (mine.column + 0.5 - cases[i].left) / cases[i].scale_x;
       if (fabs(y - row) > 0.51 || fabs(x - column) > 0.51)
-        fail_msg("%s of %dx%d: %.2f, %.2f, not %.2f, %.2f", cases[i].resize, cases[i].width, cases[i].height, x, y, column, row);
+        fail_msg("%s of %dx%d: %.2f, %.2f, not %.2f, %.2f", cases[i].resize, cases[i].width, cases[i].height, x, y,
+                 column, row);
       const bool cropped = strstr(cases[i].resize, "crop") != NULL;
       assert_int_equal(penumbra_explanation_array(e, "coverage", &coverage, NULL), cropped);
       for (int64_t p = 0; cropped && p < heat.dims[0] * heat.dims[1]; p++) {
@@ -811,7 +824,8 @@ static void compares_maps(void **state)
 {
   (void)state;
   penumbra_error err = {0};
-  json_t *same = parsed(penumbra_diff_json(golden_path("agreement", "noisy.a.npy"), golden_path("agreement", "noisy.a.npy"), &err));
+  json_t *same = parsed(
+      penumbra_diff_json(golden_path("agreement", "noisy.a.npy"), golden_path("agreement", "noisy.a.npy"), &err));
   assert_true(json_number_value(json_object_get(same, "spearman")) > 0.999999);
   assert_true(json_number_value(json_object_get(same, "max_abs_difference")) == 0);
   json_decref(same);
@@ -876,28 +890,28 @@ static void fails_without_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(says_what_it_is),
-    cmocka_unit_test(lists_what_there_is),
-    cmocka_unit_test(opens_models),
-    cmocka_unit_test(refuses_models),
-    cmocka_unit_test_setup_teardown(structs_may_grow, scratch_setup, scratch_teardown),
-    cmocka_unit_test(opens_images),
-    cmocka_unit_test(decodes_the_bytes_of_a_file),
-    cmocka_unit_test(preprocesses_by_planes),
-    cmocka_unit_test(explains_without_a_request),
-    cmocka_unit_test_setup_teardown(explanations_hold_what_they_need, scratch_setup, scratch_teardown),
-    cmocka_unit_test(explains_all_classes),
-    cmocka_unit_test(refuses_requests),
-    cmocka_unit_test(progress_can_cancel),
-    cmocka_unit_test_setup_teardown(saves_whole_folders, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(saves_whole_or_not_at_all, scratch_setup, scratch_teardown),
-    cmocka_unit_test(explains_the_callers_classifier),
-    cmocka_unit_test(refuses_predictors),
-    cmocka_unit_test(maps_are_aligned_with_the_picture),
-    cmocka_unit_test(threads_share_models_and_images),
-    cmocka_unit_test(compares_maps),
-    cmocka_unit_test_setup_teardown(draws_phantoms, scratch_setup, scratch_teardown),
-    cmocka_unit_test(fails_without_memory),
+      cmocka_unit_test(says_what_it_is),
+      cmocka_unit_test(lists_what_there_is),
+      cmocka_unit_test(opens_models),
+      cmocka_unit_test(refuses_models),
+      cmocka_unit_test_setup_teardown(structs_may_grow, scratch_setup, scratch_teardown),
+      cmocka_unit_test(opens_images),
+      cmocka_unit_test(decodes_the_bytes_of_a_file),
+      cmocka_unit_test(preprocesses_by_planes),
+      cmocka_unit_test(explains_without_a_request),
+      cmocka_unit_test_setup_teardown(explanations_hold_what_they_need, scratch_setup, scratch_teardown),
+      cmocka_unit_test(explains_all_classes),
+      cmocka_unit_test(refuses_requests),
+      cmocka_unit_test(progress_can_cancel),
+      cmocka_unit_test_setup_teardown(saves_whole_folders, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(saves_whole_or_not_at_all, scratch_setup, scratch_teardown),
+      cmocka_unit_test(explains_the_callers_classifier),
+      cmocka_unit_test(refuses_predictors),
+      cmocka_unit_test(maps_are_aligned_with_the_picture),
+      cmocka_unit_test(threads_share_models_and_images),
+      cmocka_unit_test(compares_maps),
+      cmocka_unit_test_setup_teardown(draws_phantoms, scratch_setup, scratch_teardown),
+      cmocka_unit_test(fails_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

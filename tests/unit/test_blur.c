@@ -15,7 +15,8 @@ struct picture {
 
 static struct picture picture_new(int height, int width, int channels)
 {
-  struct picture p = {.height = height, .width = width, .channels = channels, .floats = (int64_t)height * width * channels};
+  struct picture p = {
+      .height = height, .width = width, .channels = channels, .floats = (int64_t)height * width * channels};
   unsigned char *codes = malloc((size_t)p.floats);
   p.u = malloc((size_t)p.floats * sizeof *p.u);
   p.blurred = calloc((size_t)p.floats, sizeof *p.blurred);
@@ -46,7 +47,10 @@ static void equals_scipy(void **state)
     const char *name;
     int height, width, channels;
     double sigma;
-  } cases[] = {{"small.npy", 23, 31, 3, 0.5}, {"gray.npy", 23, 19, 1, 1}, {"wide.npy", 9, 40, 3, 3.3}, {"beyond.npy", 12, 7, 1, 10}};
+  } cases[] = {{"small.npy", 23, 31, 3, 0.5},
+               {"gray.npy", 23, 19, 1, 1},
+               {"wide.npy", 9, 40, 3, 3.3},
+               {"beyond.npy", 12, 7, 1, 10}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct picture p = picture_new(cases[i].height, cases[i].width, cases[i].channels);
     struct npy golden = npy_open(golden_path("blur", cases[i].name));
@@ -119,8 +123,9 @@ static void fails_without_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(equals_scipy),          cmocka_unit_test(zero_sigma_is_the_image), cmocka_unit_test(spreads_a_pixel),
-    cmocka_unit_test(any_threads_same_bits), cmocka_unit_test(fails_without_memory),
+      cmocka_unit_test(equals_scipy),         cmocka_unit_test(zero_sigma_is_the_image),
+      cmocka_unit_test(spreads_a_pixel),      cmocka_unit_test(any_threads_same_bits),
+      cmocka_unit_test(fails_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

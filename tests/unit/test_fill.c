@@ -18,7 +18,8 @@ struct scene {
   struct input input;
 };
 
-static struct scene *scene_new(int width, int height, int channels, bool gray, enum pixel_type type, const char *const *settings)
+static struct scene *scene_new(int width, int height, int channels, bool gray, enum pixel_type type,
+                               const char *const *settings)
 {
   struct error err = {0};
   struct scene *s = calloc(1, sizeof *s);
@@ -41,8 +42,9 @@ static struct scene *scene_new(int width, int height, int channels, bool gray, e
 
 static struct scene *plain_scene(void)
 {
-  return scene_new(WIDTH, HEIGHT, 3, false, PIXEL_U8,
-                   (const char *const[]){"scale=0.00392156862745098", "mean=0.485,0.456,0.406", "std=0.229,0.224,0.225", NULL});
+  return scene_new(
+      WIDTH, HEIGHT, 3, false, PIXEL_U8,
+      (const char *const[]){"scale=0.00392156862745098", "mean=0.485,0.456,0.406", "std=0.229,0.224,0.225", NULL});
 }
 
 static void scene_free(struct scene *s)
@@ -137,7 +139,7 @@ static void units_are_the_images(void **state)
 {
   (void)state;
   struct scene *s =
-    scene_new(WIDTH, HEIGHT, 3, false, PIXEL_U16, (const char *const[]){"scale=0.01", "mean=0.5", "std=0.25", NULL});
+      scene_new(WIDTH, HEIGHT, 3, false, PIXEL_U16, (const char *const[]){"scale=0.01", "mean=0.5", "std=0.25", NULL});
   assert_true(s->input.lo == 0 && s->input.hi == 65535);
   expect_codes(s, "white", (const double[]){65535, 65535, 65535}, NULL);
   expect_codes(s, "20000", (const double[]){20000, 20000, 20000}, NULL);
@@ -149,7 +151,8 @@ static void units_are_the_images(void **state)
 static void padding_is_no_part_of_the_mean(void **state)
 {
   (void)state;
-  struct scene *s = scene_new(48, 20, 3, false, PIXEL_U8, (const char *const[]){"resize=pad", NULL}); /* to 24x10 of 24x20 */
+  struct scene *s =
+      scene_new(48, 20, 3, false, PIXEL_U8, (const char *const[]){"resize=pad", NULL}); /* to 24x10 of 24x20 */
   const struct geometry *g = &s->input.geometry;
   assert_int_equal(g->resized_height, 10);
   assert_int_equal(g->offset_y, 5);
@@ -235,13 +238,15 @@ static void noise_is_keyed_by_seed_draw_and_pixel(void **state)
       free(x);
     }
   }
-  float *a = filled(s, "noise", 42, 0, NULL), *b = filled(s, "noise", 43, 0, NULL), *c = filled(s, "noise", 42, 1, NULL);
+  float *a = filled(s, "noise", 42, 0, NULL), *b = filled(s, "noise", 43, 0, NULL),
+        *c = filled(s, "noise", 42, 1, NULL);
   assert_true(memcmp(a, b, VALUES * sizeof *a) != 0 && memcmp(a, c, VALUES * sizeof *a) != 0);
   free(a);
   free(b);
   free(c);
   scene_free(s);
-  s = scene_new(WIDTH, HEIGHT, 3, false, PIXEL_U8, (const char *const[]){"mean=127.5", NULL}); /* a quarter of the range */
+  s = scene_new(WIDTH, HEIGHT, 3, false, PIXEL_U8,
+                (const char *const[]){"mean=127.5", NULL}); /* a quarter of the range */
   a = filled(s, "noise", 1, 0, NULL);
   double square = 0;
   int clipped = 0;
@@ -334,12 +339,21 @@ static void refuses(void **state)
   static const struct {
     const char *text, *first, *second;
   } cases[] = {
-    {"nonsense", "'nonsense'", "image-mean"}, {"", "''", "mean"},         {"mean:3", "mean", "no argument"},
-    {"black:1", "black", "no argument"},      {"blur:x", "blur:x", "1000"}, {"blur:-1", "-1", "0..1000"},
-    {"blur:1e9", "1e9", "1000"},              {"noise:300", "300", "255"}, {"nan", "nan", "none of"},
-    {"inf", "inf", "none of"},                {"1,5", "1,5", "none of"},   {"12px", "12px", "none of"},
-    {"image", "wants a file", "image:FILE"},  {"image:", "wants a file", "image:FILE"},
-    {"image:no/such.png", "no/such.png", "No such file"},
+      {"nonsense", "'nonsense'", "image-mean"},
+      {"", "''", "mean"},
+      {"mean:3", "mean", "no argument"},
+      {"black:1", "black", "no argument"},
+      {"blur:x", "blur:x", "1000"},
+      {"blur:-1", "-1", "0..1000"},
+      {"blur:1e9", "1e9", "1000"},
+      {"noise:300", "300", "255"},
+      {"nan", "nan", "none of"},
+      {"inf", "inf", "none of"},
+      {"1,5", "1,5", "none of"},
+      {"12px", "12px", "none of"},
+      {"image", "wants a file", "image:FILE"},
+      {"image:", "wants a file", "image:FILE"},
+      {"image:no/such.png", "no/such.png", "No such file"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct fill fill;
@@ -366,13 +380,14 @@ static void knows_names(void **state)
 static void lists_itself(void **state)
 {
   (void)state;
-  static const char *const wanted[] = {"mean", "zero", "black", "white", "image-mean", "blur", "noise", "uniform", "image"};
+  static const char *const wanted[] = {"mean", "zero",  "black",   "white", "image-mean",
+                                       "blur", "noise", "uniform", "image"};
   json_t *list = fills_json();
   assert_non_null(list);
   for (size_t w = 0; w < sizeof wanted / sizeof *wanted; w++) {
     size_t i, found = 0;
     json_t *entry;
-    json_array_foreach(list, i, entry)
+    json_array_foreach (list, i, entry)
       if (strcmp(json_string_value(json_object_get(entry, "name")), wanted[w]) == 0) {
         found++;
         assert_true(strlen(json_string_value(json_object_get(entry, "summary"))) > 5);
@@ -389,7 +404,8 @@ static bool open_and_fill(const struct scene *s, const char *text, float *x, str
   const struct fill_scene scene = {&s->card, &s->input, 0};
   static const unsigned char hidden[PIXELS] = {1, 0, 1};
   struct fill fill = {0};
-  const bool ok = fill_open(&fill, text, &scene, err) && fill_values(&fill, 0, x, err) && fill_hidden(&fill, 0, hidden, x, err);
+  const bool ok =
+      fill_open(&fill, text, &scene, err) && fill_values(&fill, 0, x, err) && fill_hidden(&fill, 0, hidden, x, err);
   fill_close(&fill);
   return ok;
 }
@@ -412,20 +428,20 @@ static void fails_without_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(constants),
-    cmocka_unit_test(the_mean_is_a_grey_or_the_image),
-    cmocka_unit_test(units_are_the_images),
-    cmocka_unit_test(padding_is_no_part_of_the_mean),
-    cmocka_unit_test(blurs_in_image_units),
-    cmocka_unit_test_setup_teardown(takes_another_picture, scratch_setup, scratch_teardown),
-    cmocka_unit_test(noise_is_keyed_by_seed_draw_and_pixel),
-    cmocka_unit_test(uniform_covers_the_range),
-    cmocka_unit_test(draws_are_for_random_fills),
-    cmocka_unit_test(hides_what_is_asked_for),
-    cmocka_unit_test(refuses),
-    cmocka_unit_test(knows_names),
-    cmocka_unit_test(lists_itself),
-    cmocka_unit_test_setup_teardown(fails_without_memory, scratch_setup, scratch_teardown),
+      cmocka_unit_test(constants),
+      cmocka_unit_test(the_mean_is_a_grey_or_the_image),
+      cmocka_unit_test(units_are_the_images),
+      cmocka_unit_test(padding_is_no_part_of_the_mean),
+      cmocka_unit_test(blurs_in_image_units),
+      cmocka_unit_test_setup_teardown(takes_another_picture, scratch_setup, scratch_teardown),
+      cmocka_unit_test(noise_is_keyed_by_seed_draw_and_pixel),
+      cmocka_unit_test(uniform_covers_the_range),
+      cmocka_unit_test(draws_are_for_random_fills),
+      cmocka_unit_test(hides_what_is_asked_for),
+      cmocka_unit_test(refuses),
+      cmocka_unit_test(knows_names),
+      cmocka_unit_test(lists_itself),
+      cmocka_unit_test_setup_teardown(fails_without_memory, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

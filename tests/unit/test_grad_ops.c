@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every operator's way back against central differences of its forward pass (Richardson: error of the fourth order), and
- * for linear ones the adjoint identity <A x, r> = <x, A' r>. A case is one node; inputs that vary are inputs of the
+/* Every operator's way back against central differences of its forward pass (Richardson: error of the fourth order),
+ * and for linear ones the adjoint identity <A x, r> = <x, A' r>. A case is one node; inputs that vary are inputs of the
  * graph, the others constants. Values stay away from kinks, or the case says how near it may come. */
 #include "base/mem.h"
 #include "base/rng.h"
@@ -19,8 +19,8 @@ struct operand {
   enum { ABSENT, VARIES, CONSTANT, INTEGERS, CHOICES } kind; /* CHOICES: integers that vary, from 0 to hi - 1 */
   int rank;
   int64_t dim[6];
-  double lo, hi;      /* range of values; lo == hi: all the same. 0, 0: -1 to 1 without (-0.1, 0.1) */
-  int64_t ints[8];    /* INTEGERS */
+  double lo, hi;   /* range of values; lo == hi: all the same. 0, 0: -1 to 1 without (-0.1, 0.1) */
+  int64_t ints[8]; /* INTEGERS */
 };
 
 struct test_case {
@@ -29,17 +29,41 @@ struct test_case {
   const char *attrs; /* "name=i:1 name=I:1,2 name=f:0.5 name=s:text" */
   struct operand in[MOST_INPUTS];
   bool linear, channels_last, no_difference; /* no_difference: a staircase, no difference quotient */
-  int outputs;        /* 0: one */
+  int outputs;                               /* 0: one */
 };
 
-#define V(...)      {.kind = VARIES, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}}
-#define C(...)      {.kind = CONSTANT, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}}
-#define VR(l, h, ...) {.kind = VARIES, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}, .lo = l, .hi = h}
-#define CR(l, h, ...) {.kind = CONSTANT, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}, .lo = l, .hi = h}
-#define SCALAR(v)   {.kind = CONSTANT, .rank = 0, .lo = (v) + 1e-30, .hi = (v) + 1e-30}
-#define I(...)      {.kind = INTEGERS, .rank = 1, .dim = {sizeof((int64_t[]){__VA_ARGS__}) / 8}, .ints = {__VA_ARGS__}}
-#define PICK(h, ...) {.kind = CHOICES, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}, .hi = h}
-#define NONE        {.kind = ABSENT}
+#define V(...)                                                                                                         \
+  {                                                                                                                    \
+    .kind = VARIES, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = { __VA_ARGS__ }                               \
+  }
+#define C(...)                                                                                                         \
+  {                                                                                                                    \
+    .kind = CONSTANT, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = { __VA_ARGS__ }                             \
+  }
+#define VR(l, h, ...)                                                                                                  \
+  {                                                                                                                    \
+    .kind = VARIES, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}, .lo = l, .hi = h               \
+  }
+#define CR(l, h, ...)                                                                                                  \
+  {                                                                                                                    \
+    .kind = CONSTANT, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}, .lo = l, .hi = h             \
+  }
+#define SCALAR(v)                                                                                                      \
+  {                                                                                                                    \
+    .kind = CONSTANT, .rank = 0, .lo = (v) + 1e-30, .hi = (v) + 1e-30                                                  \
+  }
+#define I(...)                                                                                                         \
+  {                                                                                                                    \
+    .kind = INTEGERS, .rank = 1, .dim = {sizeof((int64_t[]){__VA_ARGS__}) / 8}, .ints = { __VA_ARGS__ }                \
+  }
+#define PICK(h, ...)                                                                                                   \
+  {                                                                                                                    \
+    .kind = CHOICES, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}, .hi = h                       \
+  }
+#define NONE                                                                                                           \
+  {                                                                                                                    \
+    .kind = ABSENT                                                                                                     \
+  }
 
 static const struct test_case cases[] = {
 #include "grad_cases.inc"
@@ -158,7 +182,8 @@ struct attempt {
   size_t bytes;
 };
 
-static struct attempt attempt(const struct test_case *c, const struct built *b, struct compute *compute, int to, int64_t n)
+static struct attempt attempt(const struct test_case *c, const struct built *b, struct compute *compute, int to,
+                              int64_t n)
 {
   struct error err = {0};
   const struct grad_options options = {.from = b->seed, .to = b->fused->values[b->in[to]->id]};
@@ -191,7 +216,8 @@ static void feed(const struct test_case *c, const struct built *b, struct run *r
       for (int64_t e = 0; e < count; e++) {
         const double x = draw(o, (uint32_t)(first + s) * MOST_INPUTS + (uint32_t)i, (uint64_t)e);
         if (o->kind == CHOICES)
-          ((int64_t *)data)[s * count + e] = (int64_t)(rng_uniform(9, RNG_NOISE, (uint32_t)(first + s), (uint64_t)e) * o->hi);
+          ((int64_t *)data)[s * count + e] =
+              (int64_t)(rng_uniform(9, RNG_NOISE, (uint32_t)(first + s), (uint64_t)e) * o->hi);
         else
           ((float *)data)[s * count + e] = (float)x;
       }
@@ -312,8 +338,8 @@ static void check(const struct test_case *c, int to)
   execute(c, &b, &all, 0, SAMPLES);
   for (int64_t e = 0; e < SAMPLES * count; e++)
     if (memcmp(&alone[e], grad_result(all.grad) + e, sizeof *alone) != 0)
-      fail_msg("%s (%s), input %d: element %d is %g alone and %g in a batch", c->type, c->attrs ? c->attrs : "", to, (int)e,
-               (double)alone[e], (double)grad_result(all.grad)[e]);
+      fail_msg("%s (%s), input %d: element %d is %g alone and %g in a batch", c->type, c->attrs ? c->attrs : "", to,
+               (int)e, (double)alone[e], (double)grad_result(all.grad)[e]);
   compare_differences(c, &b, compute, to, alone);
   if (c->linear)
     compare_adjoint(c, &b, compute, alone);
@@ -371,8 +397,8 @@ static void threads_do_not_matter(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(every_operator),
-    cmocka_unit_test(threads_do_not_matter),
+      cmocka_unit_test(every_operator),
+      cmocka_unit_test(threads_do_not_matter),
   };
   return cmocka_run_group_tests_name("grad_ops", tests, NULL, NULL);
 }

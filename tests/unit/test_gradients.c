@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gradients of whole models by a session: against float64 autograd (stored), against differences of its own predictions,
- * and the same bits at any batch and on any number of threads. */
+/* Gradients of whole models by a session: against float64 autograd (stored), against differences of its own
+ * predictions, and the same bits at any batch and on any number of threads. */
 #include "../support/scene.h"
 #include "base/files.h"
 #include "engine.h"
@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const real_models[] = {"cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224",
-                                          "resnet20_cifar10_bn",  "squeezenet_v1.0",   "vit_mnist"};
-static const char *const topologies[] = {"resnet18", "resnet50", "vgg16", "densenet121", "mobilenet_v2", "squeezenet1_1",
-                                         "inception_v3", "efficientnet_b0", "mobilenet_v3_small", "convnext_tiny", "swin_tiny",
-                                         "vit_tiny"};
+static const char *const real_models[] = {
+    "cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224", "resnet20_cifar10_bn",
+    "squeezenet_v1.0",      "vit_mnist"};
+static const char *const topologies[] = {"resnet18",           "resnet50",      "vgg16",        "densenet121",
+                                         "mobilenet_v2",       "squeezenet1_1", "inception_v3", "efficientnet_b0",
+                                         "mobilenet_v3_small", "convnext_tiny", "swin_tiny",    "vit_tiny"};
 enum { SAMPLES = 4096, BLOCKS = 28 };
 
 static struct session *open(const struct model *model, enum score score, int threads, size_t memory)
@@ -80,10 +81,11 @@ static void check_golden(const json_t *models, const char *name, const char *pat
   assert_ok(file_map(path, 0, &map, &err), err);
   assert_true(file_sha256(map.data, map.size, digest));
   file_unmap(&map);
-  assert_string_equal(digest, json_string_value(json_object_get(golden, "file_sha256"))); /* else: make golden data anew */
+  assert_string_equal(digest,
+                      json_string_value(json_object_get(golden, "file_sha256"))); /* else: make golden data anew */
   double allowed = 0;
   size_t trial;
-  json_array_foreach(errors, trial, pair)
+  json_array_foreach (errors, trial, pair)
     for (size_t k = 0; k < 2; k++)
       allowed = fmax(allowed, json_number_value(json_array_get(pair, k)));
   allowed = fmax(2 * allowed, 1e-4);
@@ -157,9 +159,9 @@ static void agrees_with_autograd_on_topologies(void **state)
 
 /* ---- on fixtures ----------------------------------------------------------------------------------------------- */
 
-static const char *const fixtures[] = {"lin", "pix", "conv1_softmax", "conv3_sigmoid", "conv3_softmax", "res", "win_gate",
-                                       "win_dense", "win_groups", "win_nhwc", "win_maxpool", "win_branches", "win_wide",
-                                       "win_deep"};
+static const char *const fixtures[] = {"lin",         "pix",          "conv1_softmax", "conv3_sigmoid", "conv3_softmax",
+                                       "res",         "win_gate",     "win_dense",     "win_groups",    "win_nhwc",
+                                       "win_maxpool", "win_branches", "win_wide",      "win_deep"};
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 
 /* A directional derivative of every class, for probability and logit, by differences of predictions in float32. */
@@ -290,7 +292,8 @@ static void ways_join_at_layers(void **state)
   struct model *model = engine_fixture("conv3_softmax");
   struct session *session = open(model, SCORE_LOGIT, 0, 0);
   const int64_t n = image_floats(&model->predictor);
-  float *x = malloc((size_t)n * sizeof *x), *whole = malloc((size_t)n * sizeof *x), *parts = malloc((size_t)n * sizeof *x);
+  float *x = malloc((size_t)n * sizeof *x), *whole = malloc((size_t)n * sizeof *x),
+        *parts = malloc((size_t)n * sizeof *x);
   struct backward_info info;
   noise_image(41, n, x);
   assert_ok(session_begin_backward(session, &(struct backward_request){.target = 3}, &info, &err), err);
@@ -340,7 +343,8 @@ static void stems_are_affine(void **state)
     struct model *model = engine_fixture(with_stems[f]);
     struct session *session = open(model, SCORE_PROB, 0, 0);
     const int64_t n = image_floats(&model->predictor);
-    float *x = malloc((size_t)n * sizeof *x), *whole = malloc((size_t)n * sizeof *x), *parts = malloc((size_t)n * sizeof *x);
+    float *x = malloc((size_t)n * sizeof *x), *whole = malloc((size_t)n * sizeof *x),
+          *parts = malloc((size_t)n * sizeof *x);
     struct backward_info info;
     noise_image(51, n, x);
     assert_ok(session_begin_backward(session, &(struct backward_request){.target = 1}, &info, &err), err);
@@ -393,14 +397,14 @@ static void refuses(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(agrees_with_differences),
-    cmocka_unit_test(batches_and_threads_do_not_matter),
-    cmocka_unit_test(folding_does_not_matter),
-    cmocka_unit_test(ways_join_at_layers),
-    cmocka_unit_test(stems_are_affine),
-    cmocka_unit_test(refuses),
-    cmocka_unit_test(agrees_with_autograd_on_real_models),
-    cmocka_unit_test(agrees_with_autograd_on_topologies),
+      cmocka_unit_test(agrees_with_differences),
+      cmocka_unit_test(batches_and_threads_do_not_matter),
+      cmocka_unit_test(folding_does_not_matter),
+      cmocka_unit_test(ways_join_at_layers),
+      cmocka_unit_test(stems_are_affine),
+      cmocka_unit_test(refuses),
+      cmocka_unit_test(agrees_with_autograd_on_real_models),
+      cmocka_unit_test(agrees_with_autograd_on_topologies),
   };
   return cmocka_run_group_tests_name("gradients", tests, NULL, NULL);
 }

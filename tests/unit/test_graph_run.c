@@ -5,12 +5,13 @@
 #include <stdlib.h>
 
 static const char *const fixtures[] = {
-  "lin",           "conv1_softmax", "conv3_sigmoid", "res",          "win_strides", "win_dilations", "win_groups",
-  "win_maxpool",   "win_avgpool",   "win_fire",      "win_residual", "win_dense",   "win_branches",  "win_nhwc",
-  "win_gate",      "win_flatten",   "win_deep",      "win_wide",     "fixed_batch",
+    "lin",         "conv1_softmax", "conv3_sigmoid", "res",          "win_strides", "win_dilations", "win_groups",
+    "win_maxpool", "win_avgpool",   "win_fire",      "win_residual", "win_dense",   "win_branches",  "win_nhwc",
+    "win_gate",    "win_flatten",   "win_deep",      "win_wide",     "fixed_batch",
 };
-static const char *const models[] = {"cxr_pneumonia_cnn150", "mnist_cnn_opset11",   "mobilenet_v1_0.5_160", "mobilenet_v2_224",
-                                     "resnet20_cifar10_bn",  "squeezenet_v1.0",     "vit_mnist"};
+static const char *const models[] = {
+    "cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224", "resnet20_cifar10_bn",
+    "squeezenet_v1.0",      "vit_mnist"};
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures, N_MODELS = sizeof models / sizeof *models };
 
 static const char *real(const char *name)
@@ -297,15 +298,15 @@ static void runs_do_not_read_what_they_did_not_write(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(fused_as_unfused),
-    cmocka_unit_test(fused_as_unfused_in_real_models),
-    cmocka_unit_test(keeps_what_is_asked_for),
-    cmocka_unit_test(samples_do_not_know_their_batch),
-    cmocka_unit_test(samples_of_real_models_do_not_know_their_batch),
-    cmocka_unit_test(sessions_split_batches),
-    cmocka_unit_test(fixed_batches_run_at_any),
-    cmocka_unit_test(runs_allocate_nothing),
-    cmocka_unit_test(runs_do_not_read_what_they_did_not_write),
+      cmocka_unit_test(fused_as_unfused),
+      cmocka_unit_test(fused_as_unfused_in_real_models),
+      cmocka_unit_test(keeps_what_is_asked_for),
+      cmocka_unit_test(samples_do_not_know_their_batch),
+      cmocka_unit_test(samples_of_real_models_do_not_know_their_batch),
+      cmocka_unit_test(sessions_split_batches),
+      cmocka_unit_test(fixed_batches_run_at_any),
+      cmocka_unit_test(runs_allocate_nothing),
+      cmocka_unit_test(runs_do_not_read_what_they_did_not_write),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

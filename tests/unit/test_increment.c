@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Windows against whole runs: any rectangle, at any place, at any batch size, must give what the plain path gives. */
+#include "../support/scene.h"
 #include "base/rng.h"
 #include "engine.h"
 #include "graph/increment.h"
-#include "../support/scene.h"
 
 #include <stdlib.h>
 
 enum { CHANGES = 64, LAYERS_TRIED = 4 };
 
 static const char *const fixtures[] = {
-  "win_strides", "win_dilations", "win_groups",   "win_maxpool", "win_avgpool", "win_fire",    "win_residual",
-  "win_dense",   "win_branches",  "win_nhwc",     "win_gate",    "win_flatten", "win_deep",    "res",
-  "win_wide",    "lin",           "conv1_softmax", "conv3_sigmoid",
+    "win_strides",  "win_dilations", "win_groups",   "win_maxpool", "win_avgpool",   "win_fire",
+    "win_residual", "win_dense",     "win_branches", "win_nhwc",    "win_gate",      "win_flatten",
+    "win_deep",     "res",           "win_wide",     "lin",         "conv1_softmax", "conv3_sigmoid",
 };
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 
@@ -179,7 +179,8 @@ static int check_network(const char *name, int threads)
   threads_use(threads);
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     struct error err = {0};
-    const int y = sizes[s][0] < p->height ? sizes[s][0] : p->height, x = sizes[s][1] < p->width ? sizes[s][1] : p->width;
+    const int y = sizes[s][0] < p->height ? sizes[s][0] : p->height,
+              x = sizes[s][1] < p->width ? sizes[s][1] : p->width;
     struct value *kept = layer_at(model->graph, (int)s % LAYERS_TRIED);
     struct graph *graph = graph_fused(model->graph, FUSE_ALL, &kept, kept != NULL, &err);
     assert_ok(graph != NULL, err);
@@ -200,8 +201,10 @@ static int check_network(const char *name, int threads)
       if (!same_bits(&many, &other)) {
         const double worst = fmax(relative_error(other.raw, many.raw, CHANGES * full.outputs),
                                   relative_error(other.layer, many.layer, CHANGES * full.map));
-        faults += complain(name, batches[b] == 1 ? "batch 1 has other bits" : batches[b] == 7 ? "batch 7 has other bits"
-                                                                                            : "batch 16 has other bits",
+        faults += complain(name,
+                           batches[b] == 1   ? "batch 1 has other bits"
+                           : batches[b] == 7 ? "batch 7 has other bits"
+                                             : "batch 16 has other bits",
                            y, x, shown, worst);
       }
       answers_free(&other);
@@ -211,7 +214,8 @@ static int check_network(const char *name, int threads)
       struct answers one = windowed(graph, layer, base, &changes, y, x, CHANGES);
       threads_use(threads);
       if (!same_bits(&many, &one))
-        faults += complain(name, "one thread has other bits", y, x, shown, relative_error(one.raw, many.raw, CHANGES * full.outputs));
+        faults += complain(name, "one thread has other bits", y, x, shown,
+                           relative_error(one.raw, many.raw, CHANGES * full.outputs));
       answers_free(&one);
     }
     answers_free(&full);
@@ -252,8 +256,8 @@ static void own_pixels_change_nothing(void **state)
     struct answers full = plain(p, graph, NULL, base, &changes);
     struct answers many = windowed(graph, NULL, base, &changes, p->height / 2, p->width / 2, CHANGES);
     const bool other_order = strcmp(fixtures[i], "win_wide") == 0 || strcmp(fixtures[i], "win_dilations") == 0;
-    const bool same = other_order ? relative_error(many.raw, full.raw, CHANGES * full.outputs) <= 1e-6
-                                  : same_bits(&full, &many);
+    const bool same =
+        other_order ? relative_error(many.raw, full.raw, CHANGES * full.outputs) <= 1e-6 : same_bits(&full, &many);
     if (!same)
       faults += complain(fixtures[i], "own pixels move the score", p->height / 2, p->width / 2, "none",
                          relative_error(many.raw, full.raw, CHANGES * full.outputs));
@@ -330,7 +334,8 @@ static void sequences_follow_whole_runs(void **state)
       for (int s = q; s < CHANGES; s += SEQUENCES) {
         change_image(p, image, &changes.list[s], image);
         engine_run(&e, image, floats);
-        memcpy(full.raw + s * full.outputs, run_value(e.run, graph->outputs[0]), (size_t)full.outputs * sizeof *full.raw);
+        memcpy(full.raw + s * full.outputs, run_value(e.run, graph->outputs[0]),
+               (size_t)full.outputs * sizeof *full.raw);
       }
     }
     engine_free(&e);
@@ -379,8 +384,8 @@ static void knows_the_share_of_work(void **state)
     int side;
     double least, most;
   } cases[] = {
-    {"lin", 2, 1, 1}, {"win_strides", 41, 0.999, 1}, {"win_residual", 1, 0.01, 0.5}, {"win_gate", 2, 0.3, 1},
-    {"win_flatten", 1, 0.02, 0.7},
+      {"lin", 2, 1, 1},        {"win_strides", 41, 0.999, 1}, {"win_residual", 1, 0.01, 0.5},
+      {"win_gate", 2, 0.3, 1}, {"win_flatten", 1, 0.02, 0.7},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct error err = {0};
@@ -413,7 +418,8 @@ static struct measured occlude(const char *path, int per_axis, enum score score)
   struct error err = {0};
   struct model *model = engine_open(path, false);
   const struct predictor *p = &model->predictor;
-  const int side = p->height < p->width ? p->height : p->width, patch = (32 * side + 112) / 224 > 0 ? (32 * side + 112) / 224 : 1;
+  const int side = p->height < p->width ? p->height : p->width,
+            patch = (32 * side + 112) / 224 > 0 ? (32 * side + 112) / 224 : 1;
   const int64_t floats = image_floats(p);
   const char *layer = model->default_layer ? "" : NULL;
   struct session_options options = {.score = score, .layer = layer};
@@ -426,7 +432,8 @@ static struct measured occlude(const char *path, int per_axis, enum score score)
   unsigned char *codes = malloc((size_t)floats);
   float *base = malloc((size_t)floats * sizeof *base), *image = malloc((size_t)floats * sizeof *image);
   float *content = calloc((size_t)(patch * patch * p->channels), sizeof *content);
-  float *a = malloc((size_t)(p->classes + map + 1) * sizeof *a), *b = malloc((size_t)(p->classes + map + 1) * sizeof *b);
+  float *a = malloc((size_t)(p->classes + map + 1) * sizeof *a),
+        *b = malloc((size_t)(p->classes + map + 1) * sizeof *b);
   float *own = malloc((size_t)(p->classes + map + 1) * sizeof *own);
   assert_true(codes && base && image && content && a && b && own);
   scene_draw(201, p->height, p->width, p->channels, codes);
@@ -487,8 +494,9 @@ static int check_model(const char *name, const char *path, int per_axis)
 static void real_models_agree(void **state)
 {
   (void)state;
-  static const char *const names[] = {"cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224",
-                                      "resnet20_cifar10_bn", "squeezenet_v1.0", "vit_mnist"};
+  static const char *const names[] = {
+      "cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224", "resnet20_cifar10_bn",
+      "squeezenet_v1.0",      "vit_mnist"};
   int faults = 0;
   threads_use(2);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -502,9 +510,9 @@ static void real_models_agree(void **state)
 static void topologies_agree(void **state)
 {
   (void)state;
-  static const char *const names[] = {"resnet18", "resnet50", "vgg16", "densenet121", "mobilenet_v2", "squeezenet1_1",
-                                      "inception_v3", "efficientnet_b0", "mobilenet_v3_small", "convnext_tiny", "swin_tiny",
-                                      "vit_tiny"};
+  static const char *const names[] = {"resnet18",           "resnet50",      "vgg16",        "densenet121",
+                                      "mobilenet_v2",       "squeezenet1_1", "inception_v3", "efficientnet_b0",
+                                      "mobilenet_v3_small", "convnext_tiny", "swin_tiny",    "vit_tiny"};
   int faults = 0;
   threads_use(2);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -518,10 +526,10 @@ static void topologies_agree(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(windows_equal_whole_runs), cmocka_unit_test(own_pixels_change_nothing),
-    cmocka_unit_test(a_new_base_starts_afresh), cmocka_unit_test(sequences_follow_whole_runs),
-    cmocka_unit_test(knows_the_share_of_work),
-    cmocka_unit_test(real_models_agree),        cmocka_unit_test(topologies_agree),
+      cmocka_unit_test(windows_equal_whole_runs), cmocka_unit_test(own_pixels_change_nothing),
+      cmocka_unit_test(a_new_base_starts_afresh), cmocka_unit_test(sequences_follow_whole_runs),
+      cmocka_unit_test(knows_the_share_of_work),  cmocka_unit_test(real_models_agree),
+      cmocka_unit_test(topologies_agree),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

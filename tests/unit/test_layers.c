@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every layer of the graph as the file has it, and the logits of the graph as it is run, against ONNX Runtime without any
- * optimisation: real models of the shared data, and the topologies of tools/make_models.py where PENUMBRA_MODELS names
- * their folder. */
+/* Every layer of the graph as the file has it, and the logits of the graph as it is run, against ONNX Runtime without
+ * any optimisation: real models of the shared data, and the topologies of tools/make_models.py where PENUMBRA_MODELS
+ * names their folder. */
 #include "../support/scene.h"
 #include "base/files.h"
 #include "engine.h"
@@ -11,11 +11,12 @@
 
 enum { SCENES = 5, SAMPLES = 16, COLUMNS = 3 + SAMPLES };
 
-static const char *const real_models[] = {"cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224",
-                                          "resnet20_cifar10_bn",  "squeezenet_v1.0",   "vit_mnist"};
-static const char *const topologies[] = {"resnet18", "resnet50", "vgg16", "densenet121", "mobilenet_v2", "squeezenet1_1",
-                                         "inception_v3", "efficientnet_b0", "mobilenet_v3_small", "convnext_tiny", "swin_tiny",
-                                         "vit_tiny"};
+static const char *const real_models[] = {
+    "cxr_pneumonia_cnn150", "mnist_cnn_opset11", "mobilenet_v1_0.5_160", "mobilenet_v2_224", "resnet20_cifar10_bn",
+    "squeezenet_v1.0",      "vit_mnist"};
+static const char *const topologies[] = {"resnet18",           "resnet50",      "vgg16",        "densenet121",
+                                         "mobilenet_v2",       "squeezenet1_1", "inception_v3", "efficientnet_b0",
+                                         "mobilenet_v3_small", "convnext_tiny", "swin_tiny",    "vit_tiny"};
 enum { N_REAL = sizeof real_models / sizeof *real_models, N_TOPOLOGIES = sizeof topologies / sizeof *topologies };
 
 /* Scenes 201 … prepared as tests/golden/oracle.py does: [SCENES, H, W, C]. */
@@ -139,7 +140,8 @@ static int check_logits(const char *folder, const char *stem, const struct model
   assert_int_equal(npy_count(&golden), n * k);
   float *logits = malloc((size_t)(n * k) * sizeof *logits);
   assert_non_null(logits);
-  struct session *session = session_open(&model->predictor, &(struct session_options){.score = SCORE_LOGIT, .threads = 2}, &err);
+  struct session *session =
+      session_open(&model->predictor, &(struct session_options){.score = SCORE_LOGIT, .threads = 2}, &err);
   assert_ok(session != NULL, err);
   double worst = 0;
   for (int at_once = n; at_once >= 1; at_once = at_once > 1 ? 1 : 0) {
@@ -226,7 +228,8 @@ static void layers_of_topologies(void **state)
     assert_true(file_sha256(map.data, map.size, digest));
     file_unmap(&map);
     const json_t *entry = json_object_get(json_object_get(index, "models"), topologies[i]);
-    assert_string_equal(digest, json_string_value(json_object_get(entry, "file_sha256"))); /* else: make golden data anew */
+    assert_string_equal(digest,
+                        json_string_value(json_object_get(entry, "file_sha256"))); /* else: make golden data anew */
     faults += check_scenes("topologies", topologies[i], path);
   }
   json_decref(index);
@@ -236,9 +239,9 @@ static void layers_of_topologies(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(layers_of_real_models),
-    cmocka_unit_test(layers_of_real_models_on_pictures),
-    cmocka_unit_test(layers_of_topologies),
+      cmocka_unit_test(layers_of_real_models),
+      cmocka_unit_test(layers_of_real_models_on_pictures),
+      cmocka_unit_test(layers_of_topologies),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

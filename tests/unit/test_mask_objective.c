@@ -79,9 +79,15 @@ static double number(const json_t *object, const char *key)
 static struct mask_objective objective_of(const json_t *setting)
 {
   return (struct mask_objective){
-    .preserve = json_is_true(json_object_get(setting, "preserve")), .raw = json_is_true(json_object_get(setting, "raw")),
-    .full = number(setting, "full"), .base = number(setting, "base"), .l1 = number(setting, "l1"),
-    .tv = number(setting, "tv"), .beta = number(setting, "beta"), .rows = ROWS, .columns = COLUMNS,
+      .preserve = json_is_true(json_object_get(setting, "preserve")),
+      .raw = json_is_true(json_object_get(setting, "raw")),
+      .full = number(setting, "full"),
+      .base = number(setting, "base"),
+      .l1 = number(setting, "l1"),
+      .tv = number(setting, "tv"),
+      .beta = number(setting, "beta"),
+      .rows = ROWS,
+      .columns = COLUMNS,
   };
 }
 
@@ -95,7 +101,7 @@ static void equals_numpy(void **state)
   fixture_open(&f);
   json_t *settings = golden_json("mask", "terms.json"), *setting;
   size_t i;
-  json_array_foreach(settings, i, setting) {
+  json_array_foreach (settings, i, setting) {
     struct mask_grid grid;
     struct mask_terms terms;
     const struct mask_objective o = objective_of(setting);
@@ -174,7 +180,7 @@ static void derivatives_equal_differences(void **state)
   fixture_open(&f);
   json_t *settings = golden_json("mask", "terms.json"), *setting;
   size_t i;
-  json_array_foreach(settings, i, setting) {
+  json_array_foreach (settings, i, setting) {
     struct mask_grid grid;
     struct mask_terms terms;
     static double signal[PIXELS];
@@ -301,14 +307,10 @@ static void adam_by_hand(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(equals_numpy),
-    cmocka_unit_test(full_masks_change_nothing),
-    cmocka_unit_test(clips_as_stated),
-    cmocka_unit_test(derivatives_equal_differences),
-    cmocka_unit_test(down_is_adjoint_to_up),
-    cmocka_unit_test(moves_the_image_not_the_mask),
-    cmocka_unit_test(averages_cells),
-    cmocka_unit_test(adam_by_hand),
+      cmocka_unit_test(equals_numpy),          cmocka_unit_test(full_masks_change_nothing),
+      cmocka_unit_test(clips_as_stated),       cmocka_unit_test(derivatives_equal_differences),
+      cmocka_unit_test(down_is_adjoint_to_up), cmocka_unit_test(moves_the_image_not_the_mask),
+      cmocka_unit_test(averages_cells),        cmocka_unit_test(adam_by_hand),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,12 +126,13 @@ static void test_mask_files(void **state)
   image_free(&picture);
 }
 
-static const char coco[] = "{\"images\": [{\"id\": 3, \"file_name\": \"sub/other.png\"}, {\"id\": 7, \"file_name\": "
-                           "\"film.png\"}], \"categories\": [{\"id\": 1, \"name\": \"nodule\"}, {\"id\": 2, \"name\": "
-                           "\"mass\"}], \"annotations\": [{\"image_id\": 7, \"category_id\": 1, \"bbox\": [4, 10, 4, 10]}, "
-                           "{\"image_id\": 7, \"category_id\": 2, \"bbox\": [0, 0, 40, 30]}, {\"image_id\": 3, "
-                           "\"category_id\": 1, \"bbox\": [0, 0, 2, 2]}, {\"image_id\": 7, \"category_id\": 1, \"bbox\": "
-                           "[36, 28, 100, 100]}]}";
+static const char coco[] =
+    "{\"images\": [{\"id\": 3, \"file_name\": \"sub/other.png\"}, {\"id\": 7, \"file_name\": "
+    "\"film.png\"}], \"categories\": [{\"id\": 1, \"name\": \"nodule\"}, {\"id\": 2, \"name\": "
+    "\"mass\"}], \"annotations\": [{\"image_id\": 7, \"category_id\": 1, \"bbox\": [4, 10, 4, 10]}, "
+    "{\"image_id\": 7, \"category_id\": 2, \"bbox\": [0, 0, 40, 30]}, {\"image_id\": 3, "
+    "\"category_id\": 1, \"bbox\": [0, 0, 2, 2]}, {\"image_id\": 7, \"category_id\": 1, \"bbox\": "
+    "[36, 28, 100, 100]}]}";
 
 static void test_boxes(void **state)
 {
@@ -152,10 +153,11 @@ static void test_boxes(void **state)
   assert_false(truth_read(path, "absent.png", "nodule", &half, mask, &err));
   assert_non_null(strstr(err.message, "lists no image called absent.png"));
   static const char *const broken[] = {
-    "[]", "{\"images\": [{\"file_name\": \"film.png\", \"id\": 1}], \"categories\": [{\"id\": 1, \"name\": \"a\"}], "
-          "\"annotations\": [{\"image_id\": 1, \"category_id\": 1, \"bbox\": [1, 2, -3, 4]}]}",
-    "{\"images\": [{\"file_name\": \"film.png\", \"id\": 1}], \"categories\": [{\"id\": 1, \"name\": \"a\"}], "
-    "\"annotations\": [{\"image_id\": 1, \"category_id\": 1, \"bbox\": [1, 2, 1e300, \"4\"]}]}",
+      "[]",
+      "{\"images\": [{\"file_name\": \"film.png\", \"id\": 1}], \"categories\": [{\"id\": 1, \"name\": \"a\"}], "
+      "\"annotations\": [{\"image_id\": 1, \"category_id\": 1, \"bbox\": [1, 2, -3, 4]}]}",
+      "{\"images\": [{\"file_name\": \"film.png\", \"id\": 1}], \"categories\": [{\"id\": 1, \"name\": \"a\"}], "
+      "\"annotations\": [{\"image_id\": 1, \"category_id\": 1, \"bbox\": [1, 2, 1e300, \"4\"]}]}",
   };
   for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
     err = (struct error){0};
@@ -168,8 +170,10 @@ static void test_boxes(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_properties), cmocka_unit_test(test_paths), cmocka_unit_test_setup_teardown(test_mask_files, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(test_boxes, scratch_setup, scratch_teardown),
+      cmocka_unit_test(test_properties),
+      cmocka_unit_test(test_paths),
+      cmocka_unit_test_setup_teardown(test_mask_files, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_boxes, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,8 @@ static void deletes_the_box(void **state)
   for (int y = 0; y < SIDE; y++)
     for (int x = 0; x < SIDE; x++) {
       all += (double)map[y * SIDE + x];
-      if (x < evidence.x0 - margin || x >= evidence.x1 + margin || y < evidence.y0 - margin || y >= evidence.y1 + margin)
+      if (x < evidence.x0 - margin || x >= evidence.x1 + margin || y < evidence.y0 - margin ||
+          y >= evidence.y1 + margin)
         outside += (double)map[y * SIDE + x];
     }
   assert_true(all > 0.5 * 24 * 30 && outside <= 1e-3 * all);
@@ -61,7 +62,8 @@ static void deletes_the_box(void **state)
     top = map[i] > map[top] ? i : top;
   }
   assert_true(within / (24 * 30) >= 0.99);
-  assert_true(top % SIDE >= evidence.x0 && top % SIDE < evidence.x1 && top / SIDE >= evidence.y0 && top / SIDE < evidence.y1);
+  assert_true(top % SIDE >= evidence.x0 && top % SIDE < evidence.x1 && top / SIDE >= evidence.y0 &&
+              top / SIDE < evidence.y1);
   assert_true(json_is_true(json_object_get(game(&b, 0), "converged")));
   assert_string_equal(b.out.stopped_by, "tolerance");
   assert_false(bench_warned(&b, "not-converged"));
@@ -381,11 +383,11 @@ static void outlines(void **state)
 {
   (void)state;
   static const int32_t region[5 * 6] = {
-    1, 1, 1, 0, 0, 0, /* a ring, */
-    1, 0, 1, 0, 0, 0, /**/
-    1, 1, 1, 0, 0, 0, /**/
-    0, 0, 0, 1, 0, 0, /* and two pixels that touch it and each other at corners */
-    0, 0, 0, 0, 1, 0,
+      1, 1, 1, 0, 0, 0, /* a ring, */
+      1, 0, 1, 0, 0, 0, /**/
+      1, 1, 1, 0, 0, 0, /**/
+      0, 0, 0, 1, 0, 0, /* and two pixels that touch it and each other at corners */
+      0, 0, 0, 0, 1, 0,
   };
   struct error err = {0};
   json_t *contours = region_contours(region, 5, 6, 1000, &err);
@@ -409,19 +411,19 @@ static void outlines(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(deletes_the_box),
-    cmocka_unit_test(closed_form_of_a_linear_model),
-    cmocka_unit_test(a_price_too_high),
-    cmocka_unit_test(mirrors),
-    cmocka_unit_test(circle_is_a_heat_map),
-    cmocka_unit_test(same_seed_same_bits),
-    cmocka_unit_test(stops_at_what_is_not_a_number),
-    cmocka_unit_test(nothing_to_learn),
-    cmocka_unit_test(maps_to_refine),
-    cmocka_unit_test(stops_by_evaluations),
-    cmocka_unit_test(black_boxes),
-    cmocka_unit_test(finds_the_smallest_region),
-    cmocka_unit_test(outlines),
+      cmocka_unit_test(deletes_the_box),
+      cmocka_unit_test(closed_form_of_a_linear_model),
+      cmocka_unit_test(a_price_too_high),
+      cmocka_unit_test(mirrors),
+      cmocka_unit_test(circle_is_a_heat_map),
+      cmocka_unit_test(same_seed_same_bits),
+      cmocka_unit_test(stops_at_what_is_not_a_number),
+      cmocka_unit_test(nothing_to_learn),
+      cmocka_unit_test(maps_to_refine),
+      cmocka_unit_test(stops_by_evaluations),
+      cmocka_unit_test(black_boxes),
+      cmocka_unit_test(finds_the_smallest_region),
+      cmocka_unit_test(outlines),
   };
   return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

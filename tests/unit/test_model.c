@@ -44,23 +44,23 @@ static void refuses_with_file_and_cause(void **state)
   static const struct {
     const char *file, *cause;
   } cases[] = {
-    {"two_inputs.onnx", "2 inputs"},
-    {"rank2_input.onnx", "not that of an image"},
-    {"unsupported_op.onnx", "FooBar"},
-    {"cyclic.onnx", "cycle"},
-    {"gemm_mismatch.onnx", "Gemm"},
-    {"zero_group.onnx", "group"},
-    {"huge_constant.onnx", "elements"},
-    {"missing_output.onnx", "output"},
-    {"missing_initializer.onnx", "w1"},
-    {"empty.onnx", ""},
-    {"truncated.onnx", ""},
-    {"negative_dims.onnx", "w1"},
-    {"overflow_dims.onnx", "w1"},
-    {"short_raw_data.onnx", "w1"},
-    {"external_data_escape.onnx", "w1"},
-    {"lfs_pointer.onnx", "LFS"},
-    {"nan_weights.onnx", "'w1' holds a value that is not a number"},
+      {"two_inputs.onnx", "2 inputs"},
+      {"rank2_input.onnx", "not that of an image"},
+      {"unsupported_op.onnx", "FooBar"},
+      {"cyclic.onnx", "cycle"},
+      {"gemm_mismatch.onnx", "Gemm"},
+      {"zero_group.onnx", "group"},
+      {"huge_constant.onnx", "elements"},
+      {"missing_output.onnx", "output"},
+      {"missing_initializer.onnx", "w1"},
+      {"empty.onnx", ""},
+      {"truncated.onnx", ""},
+      {"negative_dims.onnx", "w1"},
+      {"overflow_dims.onnx", "w1"},
+      {"short_raw_data.onnx", "w1"},
+      {"external_data_escape.onnx", "w1"},
+      {"lfs_pointer.onnx", "LFS"},
+      {"nan_weights.onnx", "'w1' holds a value that is not a number"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char path[128];
@@ -78,8 +78,8 @@ static void refuses_bad_cards(void **state)
   static const struct {
     const char *file, *cause;
   } cases[] = {
-    {"card_broken_json", ""},        {"card_empty", ""},      {"card_wrong_types", "size"}, {"card_mean_length", "mean"},
-    {"card_zero_std", "std"},        {"card_wrong_size", "9"}, {"card_labels_missing", ""}, {"card_deep_json", ""},
+      {"card_broken_json", ""}, {"card_empty", ""},       {"card_wrong_types", "size"}, {"card_mean_length", "mean"},
+      {"card_zero_std", "std"}, {"card_wrong_size", "9"}, {"card_labels_missing", ""},  {"card_deep_json", ""},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char path[128];
@@ -135,7 +135,8 @@ static void refuses_what_is_no_classifier(void **state)
   assert_int_equal(err.code, ERROR_USAGE);
   expect_message(&err, "nonsense", "no such key");
   err = (struct error){0};
-  assert_null(open_with("conv3_softmax", (const char *const[]){"activation=sigmoid", "activation_in_graph=on", NULL}, &err));
+  assert_null(
+      open_with("conv3_softmax", (const char *const[]){"activation=sigmoid", "activation_in_graph=on", NULL}, &err));
   expect_message(&err, "sigmoid", "softmax");
   err = (struct error){0};
   assert_null(open_with("lin", (const char *const[]){"activation=softmax", "activation_in_graph=on", NULL}, &err));
@@ -173,7 +174,8 @@ static void predict_one(struct model *model, enum score score, float *scores)
   float *image = malloc((size_t)floats * sizeof *image);
   assert_non_null(image);
   noise_image(9, floats, image);
-  struct session *session = session_open(&model->predictor, &(struct session_options){.score = score, .threads = 1}, &err);
+  struct session *session =
+      session_open(&model->predictor, &(struct session_options){.score = score, .threads = 1}, &err);
   assert_ok(session != NULL, err);
   assert_ok(session_predict(session, image, 1, scores, NULL, &err), err);
   session_close(session);
@@ -189,14 +191,14 @@ static void applies_the_activation_once(void **state)
     enum activation wanted;
     bool in_graph;
   } cases[] = {
-    {"conv3_softmax", NULL, ACTIVATION_SOFTMAX, true},
-    {"conv3_softmax", "activation=softmax", ACTIVATION_SOFTMAX, true},
-    {"conv3_sigmoid", NULL, ACTIVATION_SIGMOID, true},
-    {"lin", NULL, ACTIVATION_NONE, false},
-    {"lin", "activation=none", ACTIVATION_NONE, false},
-    {"lin", "activation=softmax", ACTIVATION_SOFTMAX, false},
-    {"lin", "activation=log_softmax", ACTIVATION_LOG_SOFTMAX, false},
-    {"lin", "activation=sigmoid", ACTIVATION_SIGMOID, false},
+      {"conv3_softmax", NULL, ACTIVATION_SOFTMAX, true},
+      {"conv3_softmax", "activation=softmax", ACTIVATION_SOFTMAX, true},
+      {"conv3_sigmoid", NULL, ACTIVATION_SIGMOID, true},
+      {"lin", NULL, ACTIVATION_NONE, false},
+      {"lin", "activation=none", ACTIVATION_NONE, false},
+      {"lin", "activation=softmax", ACTIVATION_SOFTMAX, false},
+      {"lin", "activation=log_softmax", ACTIVATION_LOG_SOFTMAX, false},
+      {"lin", "activation=sigmoid", ACTIVATION_SIGMOID, false},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     float logit[8], prob[8];
@@ -225,8 +227,9 @@ static void names_the_complement(void **state)
 {
   (void)state;
   struct error err = {0};
-  struct model *model = model_open(shared_path("models/cxr_pneumonia_cnn150.onnx"),
-                                   &(struct model_options){.settings = (const char *const[]){"normal=healthy", NULL}}, &err);
+  struct model *model =
+      model_open(shared_path("models/cxr_pneumonia_cnn150.onnx"),
+                 &(struct model_options){.settings = (const char *const[]){"normal=healthy", NULL}}, &err);
   assert_ok(model != NULL, err);
   assert_int_equal(model->predictor.classes, 2);
   assert_int_equal(model->outputs, 1);
@@ -284,7 +287,8 @@ static void sessions_show_layers(void **state)
         err = (struct error){0};
         continue;
       }
-      struct session *session = session_open(&model->predictor, &(struct session_options){.threads = 1, .layer = name}, &err);
+      struct session *session =
+          session_open(&model->predictor, &(struct session_options){.threads = 1, .layer = name}, &err);
       assert_ok(session != NULL, err);
       const int64_t map = (int64_t)session->layer.height * session->layer.width * session->layer.channels;
       assert_int_equal(map, tensor_count(&layer->t));
@@ -409,7 +413,10 @@ static void calls_back(void **state)
   struct error err = {0};
   struct caller caller = {0};
   const struct callback_model model = {
-    .predictor = {&callback_predictor_ops, 2, 2, 1, 2}, .predict = sum_up, .context = &caller, .batch = 5,
+      .predictor = {&callback_predictor_ops, 2, 2, 1, 2},
+      .predict = sum_up,
+      .context = &caller,
+      .batch = 5,
   };
   float images[8] = {1, 2, 3, 4, 5, 6, 7, 8}, scores[4];
   struct session *session = session_open(&model.predictor, &(struct session_options){0}, &err);
@@ -444,7 +451,9 @@ static void calls_back(void **state)
     struct session_options options;
     const char *message;
   } wrong[] = {
-    {{.layer = ""}, "no-layer"}, {{.score = SCORE_LOGIT}, "no-logit"}, {{.memory = 15}, "too little"},
+      {{.layer = ""}, "no-layer"},
+      {{.score = SCORE_LOGIT}, "no-logit"},
+      {{.memory = 15}, "too little"},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     err = (struct error){0};
@@ -462,7 +471,7 @@ static bool open_and_predict(const char *name, struct error *err)
   int batch = 0;
   struct model *model = open_with(name, NULL, err);
   struct session *session =
-    model ? session_open(&model->predictor, &(struct session_options){.threads = 1, .layer = ""}, err) : NULL;
+      model ? session_open(&model->predictor, &(struct session_options){.threads = 1, .layer = ""}, err) : NULL;
   float *layer = session ? malloc((size_t)session->layer.height * (size_t)session->layer.width *
                                   (size_t)session->layer.channels * sizeof *layer)
                          : NULL;
@@ -495,21 +504,21 @@ int main(void)
 {
   fault_include_jansson();
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(refuses_with_file_and_cause),
-    cmocka_unit_test(refuses_bad_cards),
-    cmocka_unit_test(opens_the_sound_ones),
-    cmocka_unit_test(refuses_what_is_no_classifier),
-    cmocka_unit_test(finds_the_grid),
-    cmocka_unit_test(applies_the_activation_once),
-    cmocka_unit_test(names_the_complement),
-    cmocka_unit_test(finds_layers),
-    cmocka_unit_test(sessions_show_layers),
-    cmocka_unit_test(batches_follow_the_memory_limit),
-    cmocka_unit_test(describes_itself),
-    cmocka_unit_test(drafts_a_card),
-    cmocka_unit_test(calls_back),
-    cmocka_unit_test(fails_without_memory),
-    cmocka_unit_test(drafts_fail_without_memory),
+      cmocka_unit_test(refuses_with_file_and_cause),
+      cmocka_unit_test(refuses_bad_cards),
+      cmocka_unit_test(opens_the_sound_ones),
+      cmocka_unit_test(refuses_what_is_no_classifier),
+      cmocka_unit_test(finds_the_grid),
+      cmocka_unit_test(applies_the_activation_once),
+      cmocka_unit_test(names_the_complement),
+      cmocka_unit_test(finds_layers),
+      cmocka_unit_test(sessions_show_layers),
+      cmocka_unit_test(batches_follow_the_memory_limit),
+      cmocka_unit_test(describes_itself),
+      cmocka_unit_test(drafts_a_card),
+      cmocka_unit_test(calls_back),
+      cmocka_unit_test(fails_without_memory),
+      cmocka_unit_test(drafts_fail_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,8 +35,14 @@ static void complete(struct subject *s, const struct predictor *predictor, const
     s->thresholds[k] = 0.5;
   }
   s->explain = (struct explain){
-    .predictor = predictor, .model = s->model, .card = card, .input = &s->input, .target = "top", .labels = s->labels,
-    .thresholds = s->thresholds, .evaluate = {.session = {.threads = 1}},
+      .predictor = predictor,
+      .model = s->model,
+      .card = card,
+      .input = &s->input,
+      .target = "top",
+      .labels = s->labels,
+      .thresholds = s->thresholds,
+      .evaluate = {.session = {.threads = 1}},
   };
 }
 
@@ -58,7 +64,8 @@ static struct subject *subject_new(const char *name)
   char file[64];
   struct error err = {0};
   (void)snprintf(file, sizeof file, "%s.onnx", name);
-  struct model *model = model_open(golden_path("fixtures", file), &(struct model_options){.settings = plain_values}, &err);
+  struct model *model =
+      model_open(golden_path("fixtures", file), &(struct model_options){.settings = plain_values}, &err);
   assert_ok(model != NULL, err);
   struct subject *s = subject_alloc(model->predictor.height, model->predictor.width, model->predictor.channels);
   s->model = model;
@@ -88,7 +95,8 @@ static void subject_free(struct subject *s)
   free(s);
 }
 
-static bool try_occlusion(const struct explain *explain, const char *const *params, struct explanation *out, struct error *err)
+static bool try_occlusion(const struct explain *explain, const char *const *params, struct explanation *out,
+                          struct error *err)
 {
   const struct method *method = method_find("occlusion");
   assert_non_null(method);
@@ -127,13 +135,14 @@ static const char *warning(const struct explanation *e, const char *id)
 {
   size_t i;
   json_t *entry;
-  json_array_foreach(e->warnings, i, entry)
+  json_array_foreach (e->warnings, i, entry)
     if (strcmp(json_string_value(json_object_get(entry, "id")), id) == 0)
       return json_string_value(json_object_get(entry, "message"));
   return NULL;
 }
 
-static void expect_error(const struct explain *explain, const char *const *params, const char *first, const char *second)
+static void expect_error(const struct explain *explain, const char *const *params, const char *first,
+                         const char *second)
 {
   struct explanation out;
   struct error err = {0};
@@ -209,7 +218,8 @@ static void equals_a_plain_loop(void **state)
     const json_t *known = json_object_get(index, nets[n]);
     for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
       struct explanation e = occlude(&s->explain, window_params(windows[w], NULL));
-      struct npy grid = small_golden(nets[n], windows[w], "grid"), feature = small_golden(nets[n], windows[w], "feature");
+      struct npy grid = small_golden(nets[n], windows[w], "grid"),
+                 feature = small_golden(nets[n], windows[w], "feature");
       const struct npy *classes = array(&e, "occlusion_class");
       const int64_t k = grid.dim[2], cells = grid.dim[0] * grid.dim[1];
       assert_int_equal(npy_count(array(&e, "occlusion_grid")), cells * k);
@@ -227,10 +237,13 @@ static void equals_a_plain_loop(void **state)
         assert_true(fabs((double)(floats(&e, "occlusion_class_score")[i] - p[top])) <= 1e-5);
       }
       for (int64_t c = 0; c < k; c++)
-        assert_true(fabs((double)e.scores[c] - json_number_value(json_array_get(json_object_get(known, "scores"), (size_t)c))) < 1e-6);
+        assert_true(fabs((double)e.scores[c] -
+                         json_number_value(json_array_get(json_object_get(known, "scores"), (size_t)c))) < 1e-6);
       const json_t *map = json_object_get(e.details, "feature_map");
-      assert_string_equal(json_string_value(json_object_get(map, "layer")), json_string_value(json_object_get(known, "layer")));
-      assert_int_equal(json_integer_value(json_object_get(map, "index")), json_integer_value(json_object_get(known, "feature_map")));
+      assert_string_equal(json_string_value(json_object_get(map, "layer")),
+                          json_string_value(json_object_get(known, "layer")));
+      assert_int_equal(json_integer_value(json_object_get(map, "index")),
+                       json_integer_value(json_object_get(known, "feature_map")));
       const double base = json_number_value(json_object_get(known, "feature_base"));
       assert_true(fabs(json_number_value(json_object_get(map, "activation")) - base) <= 1e-5 * base);
       npy_free(&grid);
@@ -255,7 +268,8 @@ static double grid_error(const struct explanation *e, const json_t *listed, cons
   for (int64_t i = 0; i < grid->dim[0] * grid->dim[1]; i++)
     for (int64_t c = 0; c < n; c++) {
       const int64_t at = json_integer_value(json_array_get(listed, (size_t)c));
-      worst = fmax(worst, fabs((double)((const float *)grid->data)[i * k + at] - (double)((const float *)golden->data)[i * n + c]));
+      worst = fmax(worst, fabs((double)((const float *)grid->data)[i * k + at] -
+                               (double)((const float *)golden->data)[i * n + c]));
     }
   return worst;
 }
@@ -288,17 +302,19 @@ static int check_real(const char *name, bool exact_full)
                      largest_of(golden[3].data, npy_count(&golden[3]));
   const double feature = relative_error(floats(&e, "occlusion_feature"), golden[2].data, npy_count(&golden[2]));
   const json_t *watched = json_object_get(e.details, "feature_map");
-  assert_int_equal(json_integer_value(json_object_get(watched, "index")), json_integer_value(json_object_get(info, "feature_map")));
+  assert_int_equal(json_integer_value(json_object_get(watched, "index")),
+                   json_integer_value(json_object_get(info, "feature_map")));
   assert_int_equal(npy_count(array(&e, "occlusion_class")), npy_count(&golden[1]));
-  assert_memory_equal(array(&e, "occlusion_class")->data, golden[1].data, (size_t)npy_count(&golden[1]) * sizeof(int32_t));
+  assert_memory_equal(array(&e, "occlusion_class")->data, golden[1].data,
+                      (size_t)npy_count(&golden[1]) * sizeof(int32_t));
   const double span = json_number_value(json_object_get(info, "span"));
   assert_true(span >= 0.2);
   const bool mean_missing = strcmp(json_string_value(json_object_get(info, "fill")), "image-mean") == 0;
   assert_int_equal(warning(&e, "fill-mean-missing") != NULL, mean_missing);
   const bool good = scores <= 1e-4 && map <= 1e-4 && feature <= 1e-4;
   if (!good)
-    print_message("# %s%s: grid %.1e, map %.1e, feature map %.1e (relative)\n", name, exact_full ? ", plain path" : "", scores,
-                  map, feature);
+    print_message("# %s%s: grid %.1e, map %.1e, feature map %.1e (relative)\n", name, exact_full ? ", plain path" : "",
+                  scores, map, feature);
   for (int i = 0; i < 4; i++)
     npy_free(&golden[i]);
   explanation_free(&e);
@@ -310,7 +326,8 @@ static int check_real(const char *name, bool exact_full)
 static void equals_onnx_runtime_on_real_pictures(void **state)
 {
   (void)state;
-  static const char *const names[] = {"cxr_xray", "mobilenet_dog", "mobilenet_chelsea", "resnet20_owl", "squeezenet_hot_dog"};
+  static const char *const names[] = {"cxr_xray", "mobilenet_dog", "mobilenet_chelsea", "resnet20_owl",
+                                      "squeezenet_hot_dog"};
   int faults = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     faults += check_real(names[i], false);
@@ -369,7 +386,8 @@ static void one_pixel_shows_where_it_is(void **state)
   struct subject *s = subject_new("pix");
   s->explain.evaluate.session.score = SCORE_LOGIT;
   s->explain.target = "c0";
-  static const int cases[][4] = {{3, 3, 1, 1}, {1, 1, 1, 1}, {5, 2, 3, 1}, {4, 7, 4, 7}, {23, 19, 23, 19}, {7, 7, 3, 3}};
+  static const int cases[][4] = {{3, 3, 1, 1}, {1, 1, 1, 1},     {5, 2, 3, 1},
+                                 {4, 7, 4, 7}, {23, 19, 23, 19}, {7, 7, 3, 3}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const int py = cases[i][0], px = cases[i][1], sy = cases[i][2], sx = cases[i][3];
     char patch[32], stride[32];
@@ -418,7 +436,8 @@ static void every_pixel_is_covered(void **state)
 {
   (void)state;
   for (int n = 1; n <= 40; n++) {
-    struct callback_model callback = {.predictor = {&callback_predictor_ops, n, 1, 1, 1}, .predict = minus_sum, .batch = 64};
+    struct callback_model callback = {
+        .predictor = {&callback_predictor_ops, n, 1, 1, 1}, .predict = minus_sum, .batch = 64};
     callback.context = &callback.predictor;
     struct subject *s = subject_of(&callback);
     for (int i = 0; i < n; i++)
@@ -489,7 +508,10 @@ static void flipping_both_flips_the_map(void **state)
   struct mirror m = {.session = session_open(&s->model->predictor, &(struct session_options){.threads = 1}, &err)};
   assert_ok(m.session != NULL, err);
   m.callback = (struct callback_model){
-    .predictor = s->model->predictor, .predict = predict_mirrored, .context = &m, .batch = (int)m.session->batch,
+      .predictor = s->model->predictor,
+      .predict = predict_mirrored,
+      .context = &m,
+      .batch = (int)m.session->batch,
   };
   m.callback.predictor.ops = &callback_predictor_ops;
   static const char *const params[] = {"patch=7", "stride=4", "fill=zero", NULL}; /* 16 and 12 are multiples of 4 */
@@ -549,7 +571,8 @@ static void soft_edges_follow_the_formula(void **state)
   struct subject *s = subject_new("conv3_softmax");
   s->explain.evaluate.session.score = SCORE_LOGIT;
   s->explain.target = "1";
-  struct explanation e = occlude(&s->explain, (const char *const[]){"patch=8", "stride=3", "soft=0.7", "fill=white", NULL});
+  struct explanation e =
+      occlude(&s->explain, (const char *const[]){"patch=8", "stride=3", "soft=0.7", "fill=white", NULL});
   struct session *session = session_open(s->explain.predictor, &s->explain.evaluate.session, &err);
   assert_ok(session != NULL, err);
   float image[H * W * 3], scores[4], base[4];
@@ -588,7 +611,8 @@ static void draws_are_averaged(void **state)
   struct error err = {0};
   struct subject *s = subject_new("conv3_softmax");
   s->explain.seed = 99;
-  struct explanation e = occlude(&s->explain, (const char *const[]){"patch=7", "stride=7", "fill=uniform", "draws=5", NULL});
+  struct explanation e =
+      occlude(&s->explain, (const char *const[]){"patch=7", "stride=7", "fill=uniform", "draws=5", NULL});
   const struct fill_scene scene = {s->explain.card, &s->input, 99};
   struct fill fill;
   assert_ok(fill_open(&fill, "uniform", &scene, &err), err);
@@ -617,7 +641,8 @@ static void draws_are_averaged(void **state)
     assert_true(fabs((double)floats(&e, "stderr")[pixel] - error) < 1e-6);
   }
   assert_int_equal(e.evaluations, 2 + CELLS * DRAWS);
-  struct explanation again = occlude(&s->explain, (const char *const[]){"patch=7", "stride=7", "fill=uniform", "draws=5", NULL});
+  struct explanation again =
+      occlude(&s->explain, (const char *const[]){"patch=7", "stride=7", "fill=uniform", "draws=5", NULL});
   assert_memory_equal(floats(&e, "map"), floats(&again, "map"), H * W * sizeof(float));
   explanation_free(&again);
   s->explain.seed = 100;
@@ -670,8 +695,9 @@ static int bits_differ(struct subject *s, const char *name, const char *const *p
 static void threads_and_memory_do_not_show(void **state)
 {
   (void)state;
-  static const char *const names[] = {"conv1_softmax", "conv3_sigmoid", "res", "win_residual", "win_fire", "win_wide",
-                                      "win_dense", "win_flatten", "win_gate", "win_dilations", "win_deep", "lin"};
+  static const char *const names[] = {"conv1_softmax", "conv3_sigmoid", "res",       "win_residual",
+                                      "win_fire",      "win_wide",      "win_dense", "win_flatten",
+                                      "win_gate",      "win_dilations", "win_deep",  "lin"};
   int faults = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     struct subject *s = subject_new(names[i]);
@@ -701,7 +727,8 @@ static void threads_and_memory_do_not_show_in_real_models(void **state)
 {
   (void)state;
   static const char *const models[] = {"cxr_pneumonia_cnn150", "resnet20_cifar10_bn", "vit_mnist"};
-  static const char *const pictures[] = {"xray/pneumonia_person1405_bacteria_3571.jpeg", "photos/chelsea.png", "digits/nine.png"};
+  static const char *const pictures[] = {"xray/pneumonia_person1405_bacteria_3571.jpeg", "photos/chelsea.png",
+                                         "digits/nine.png"};
   int faults = 0;
   for (int i = 0; i < 3; i++) {
     char path[128];
@@ -786,7 +813,10 @@ static void budgets_stop_evenly(void **state)
   enum { SIDE = 40 };
   struct slow slow = {.images = 0};
   struct callback_model callback = {
-    .predictor = {&callback_predictor_ops, SIDE, SIDE, 1, 1}, .predict = predict_slowly, .context = &slow, .batch = 8,
+      .predictor = {&callback_predictor_ops, SIDE, SIDE, 1, 1},
+      .predict = predict_slowly,
+      .context = &slow,
+      .batch = 8,
   };
   slow.predictor = callback.predictor;
   struct subject *s = subject_of(&callback);
@@ -834,7 +864,8 @@ static void boxes_restrict(void **state)
   (void)state;
   struct subject *s = subject_new("pix");
   s->explain.evaluate.session.score = SCORE_LOGIT;
-  struct explanation e = occlude(&s->explain, (const char *const[]){"patch=4", "stride=4", "fill=zero", "box=9,5,13,8", NULL});
+  struct explanation e =
+      occlude(&s->explain, (const char *const[]){"patch=4", "stride=4", "fill=zero", "box=9,5,13,8", NULL});
   assert_int_equal(e.evaluations, 2 + 2); /* patches from column 8 and 12, row 4 */
   const float *map = floats(&e, "map"), value = s->input.x[5 * 19 + 13];
   for (int i = 0; i < 23 * 19; i++) {
@@ -845,8 +876,8 @@ static void boxes_restrict(void **state)
   const int32_t *classes = array(&e, "occlusion_class")->data;
   assert_int_equal(classes[0], -1); /* not looked at */
   explanation_free(&e);
-  static const char *const wrong[] = {"box=1,2,3", "box=a,b,c,d", "box=0,0,20,5", "box=5,5,5,9", "box=-1,0,4,4", "box=1,2,3,4,5",
-                                      "box=1,2,3,4 "};
+  static const char *const wrong[] = {"box=1,2,3",    "box=a,b,c,d",   "box=0,0,20,5", "box=5,5,5,9",
+                                      "box=-1,0,4,4", "box=1,2,3,4,5", "box=1,2,3,4 "};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     expect_error(&s->explain, (const char *const[]){"patch=4", wrong[i], NULL}, "box: ", "");
   subject_free(s);
@@ -856,8 +887,8 @@ static void layers_and_maps_can_be_chosen(void **state)
 {
   (void)state;
   struct subject *s = subject_new("conv3_softmax");
-  struct explanation e =
-    occlude(&s->explain, (const char *const[]){"patch=9", "stride=9", "layer=maxpool3", "feature-map=2", "fill=zero", NULL});
+  struct explanation e = occlude(
+      &s->explain, (const char *const[]){"patch=9", "stride=9", "layer=maxpool3", "feature-map=2", "fill=zero", NULL});
   const json_t *map = json_object_get(e.details, "feature_map");
   assert_string_equal(json_string_value(json_object_get(map, "layer")), "maxpool3");
   assert_int_equal(json_integer_value(json_object_get(map, "index")), 2);
@@ -873,9 +904,14 @@ static void refuses_wrong_parameters(void **state)
   (void)state;
   struct subject *s = subject_new("conv3_softmax");
   static const char *const cases[][3] = {
-    {"patch=24", "patch: 24", "(patch-size)"}, {"patch=8x20", "patch: 20", "1..19"}, {"patch=0", "patch", "1"},
-    {"patch=20mm", "20mm", "(no-spacing)"},    {"soft=1.5", "soft", "0..1"},         {"fill=nonsense", "fill", "nonsense"},
-    {"draws=0", "draws", "1..1000"},           {"strides=3", "strides", "stride"},
+      {"patch=24", "patch: 24", "(patch-size)"},
+      {"patch=8x20", "patch: 20", "1..19"},
+      {"patch=0", "patch", "1"},
+      {"patch=20mm", "20mm", "(no-spacing)"},
+      {"soft=1.5", "soft", "0..1"},
+      {"fill=nonsense", "fill", "nonsense"},
+      {"draws=0", "draws", "1..1000"},
+      {"strides=3", "strides", "stride"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     expect_error(&s->explain, (const char *const[]){cases[i][0], NULL}, cases[i][1], cases[i][2]);
@@ -948,7 +984,8 @@ static void labels_cross_their_thresholds(void **state)
         for (int i = 1; i < class->dim[a]; i++) /* centres 4, 8, 12 … of pixel centres; the later one on a tie */
           if (fabs(at[a] + 0.5 - (4 * i + 4)) <= fabs(at[a] + 0.5 - (4 * best[a] + 4)))
             best[a] = i;
-      assert_int_equal(((const int32_t *)label->data)[y * 19 + x], ((const int32_t *)class->data)[best[0] * class->dim[1] + best[1]]);
+      assert_int_equal(((const int32_t *)label->data)[y * 19 + x],
+                       ((const int32_t *)class->data)[best[0] * class->dim[1] + best[1]]);
     }
   explanation_free(&e);
   subject_free(s);
@@ -966,7 +1003,8 @@ static bool probability(void *context, const float *images, int n, float *scores
 static void warns_of_what_a_reader_should_know(void **state)
 {
   (void)state;
-  struct callback_model callback = {.predictor = {&callback_predictor_ops, 16, 16, 1, 1}, .predict = probability, .batch = 4};
+  struct callback_model callback = {
+      .predictor = {&callback_predictor_ops, 16, 16, 1, 1}, .predict = probability, .batch = 4};
   callback.context = &callback.predictor;
   struct subject *s = subject_of(&callback);
   for (int i = 0; i < 256; i++)
@@ -1003,7 +1041,9 @@ static void fails_without_memory(void **state)
 {
   (void)state;
   struct subject *s = subject_new("conv1_softmax");
-  FAULT_LOOP(occlude_once(&s->explain, (const char *const[]){"patch=9", "stride=9", "fill=noise", "draws=2", "soft=0.5", NULL}, &err),
+  FAULT_LOOP(occlude_once(&s->explain,
+                          (const char *const[]){"patch=9", "stride=9", "fill=noise", "draws=2", "soft=0.5", NULL},
+                          &err),
              (void)0);
   subject_free(s);
 }
@@ -1012,30 +1052,30 @@ int main(void)
 {
   fault_include_jansson();
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(equals_captum),
-    cmocka_unit_test(equals_a_plain_loop),
-    cmocka_unit_test(equals_onnx_runtime_on_real_pictures),
-    cmocka_unit_test(linear_scores_add_up),
-    cmocka_unit_test(one_pixel_shows_where_it_is),
-    cmocka_unit_test(every_pixel_is_covered),
-    cmocka_unit_test(softmax_drops_cancel),
-    cmocka_unit_test(flipping_both_flips_the_map),
-    cmocka_unit_test(nothing_moves_a_constant),
-    cmocka_unit_test(soft_edges_follow_the_formula),
-    cmocka_unit_test(draws_are_averaged),
-    cmocka_unit_test(threads_and_memory_do_not_show),
-    cmocka_unit_test(little_memory_is_enough),
-    cmocka_unit_test(threads_and_memory_do_not_show_in_real_models),
-    cmocka_unit_test(reports_progress_and_the_map_so_far),
-    cmocka_unit_test(budgets_stop_evenly),
-    cmocka_unit_test(ceilings_widen_the_stride),
-    cmocka_unit_test(boxes_restrict),
-    cmocka_unit_test(layers_and_maps_can_be_chosen),
-    cmocka_unit_test(refuses_wrong_parameters),
-    cmocka_unit_test(measures_in_millimetres),
-    cmocka_unit_test(labels_cross_their_thresholds),
-    cmocka_unit_test(warns_of_what_a_reader_should_know),
-    cmocka_unit_test(fails_without_memory),
+      cmocka_unit_test(equals_captum),
+      cmocka_unit_test(equals_a_plain_loop),
+      cmocka_unit_test(equals_onnx_runtime_on_real_pictures),
+      cmocka_unit_test(linear_scores_add_up),
+      cmocka_unit_test(one_pixel_shows_where_it_is),
+      cmocka_unit_test(every_pixel_is_covered),
+      cmocka_unit_test(softmax_drops_cancel),
+      cmocka_unit_test(flipping_both_flips_the_map),
+      cmocka_unit_test(nothing_moves_a_constant),
+      cmocka_unit_test(soft_edges_follow_the_formula),
+      cmocka_unit_test(draws_are_averaged),
+      cmocka_unit_test(threads_and_memory_do_not_show),
+      cmocka_unit_test(little_memory_is_enough),
+      cmocka_unit_test(threads_and_memory_do_not_show_in_real_models),
+      cmocka_unit_test(reports_progress_and_the_map_so_far),
+      cmocka_unit_test(budgets_stop_evenly),
+      cmocka_unit_test(ceilings_widen_the_stride),
+      cmocka_unit_test(boxes_restrict),
+      cmocka_unit_test(layers_and_maps_can_be_chosen),
+      cmocka_unit_test(refuses_wrong_parameters),
+      cmocka_unit_test(measures_in_millimetres),
+      cmocka_unit_test(labels_cross_their_thresholds),
+      cmocka_unit_test(warns_of_what_a_reader_should_know),
+      cmocka_unit_test(fails_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

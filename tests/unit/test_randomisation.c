@@ -64,7 +64,8 @@ static void test_models(void **state)
   predict(s.model, s.input.x, before);
   struct model *all = reweighted(s.model, 0, layers, REWEIGHT_PERMUTE, 7);
   predict(all, s.input.x, once);
-  struct model *a = reweighted(s.model, 0, 4, REWEIGHT_PERMUTE, 7), *b = reweighted(a, 4, layers - 4, REWEIGHT_PERMUTE, 7);
+  struct model *a = reweighted(s.model, 0, 4, REWEIGHT_PERMUTE, 7),
+               *b = reweighted(a, 4, layers - 4, REWEIGHT_PERMUTE, 7);
   predict(b, s.input.x, steps);
   assert_memory_equal(once, steps, bytes);
   model_reweighted_close(b);
@@ -118,14 +119,19 @@ static struct measurement measure_with(struct shared *s, const struct method *me
   struct error err = {0};
   static const double thresholds[MOST_CLASSES] = {0};
   void *options = mem_zero(1, method->options_size);
-  b.explain = (struct explain){.predictor = &s->model->predictor, .model = s->model, .card = &b.card, .input = &b.input,
-                               .labels = labels, .thresholds = thresholds, .target = "0",
+  b.explain = (struct explain){.predictor = &s->model->predictor,
+                               .model = s->model,
+                               .card = &b.card,
+                               .input = &b.input,
+                               .labels = labels,
+                               .thresholds = thresholds,
+                               .target = "0",
                                .evaluate.session.score = SCORE_LOGIT};
   b.method = method;
   b.method_options = options;
   assert_true(params_parse(method->params, method->name, NULL, options, &err));
-  const struct measure probe = {.explain = &b.explain, .method = method, .method_options = options,
-                                .method_explain = &b.explain};
+  const struct measure probe = {
+      .explain = &b.explain, .method = method, .method_options = options, .method_explain = &b.explain};
   int64_t evaluations = 0;
   if (!metric_rerun(&probe, &b.explain, map, NULL, NULL, &evaluations, &err))
     fail_msg("%s", err.message);
@@ -173,7 +179,8 @@ static void test_methods(void **state)
     assert_true(fabs(value_in(&m, "spearman")) < 0.9);
     if (i == 1)
       assert_true(value_in(&m, "similarity") < 0.5 && !warned_in(&m, "model-independent"));
-    struct measurement n = measure_with(&s, method, "depths=3", map), o = measure_with(&s, method, "depths=3 independent", map);
+    struct measurement n = measure_with(&s, method, "depths=3", map),
+                       o = measure_with(&s, method, "depths=3 independent", map);
     assert_true(json_equal(m.values, n.values));
     assert_false(json_equal(m.curves, o.curves));
     measurement_free(&m);
@@ -186,7 +193,9 @@ static void test_methods(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_models), cmocka_unit_test(test_blind_map), cmocka_unit_test(test_methods),
+      cmocka_unit_test(test_models),
+      cmocka_unit_test(test_blind_map),
+      cmocka_unit_test(test_methods),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -302,7 +302,8 @@ static void test_random_maps(void **state)
       assert_non_null(summary);
       value = json_object_get(json_object_get(json_object_get(json_object_get(summary, "subjects"), "noise"), "values"),
                               "difference");
-      const double lo = json_number_value(json_object_get(value, "lo")), hi = json_number_value(json_object_get(value, "hi"));
+      const double lo = json_number_value(json_object_get(value, "lo")),
+                   hi = json_number_value(json_object_get(value, "hi"));
       assert_true(lo < hi);
       *(n ? &one_image : &over_images) += lo <= 0 && hi >= 0;
       json_decref(summary);
@@ -320,9 +321,9 @@ static void test_random_maps(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_hand), cmocka_unit_test(test_linear_curve), cmocka_unit_test(test_enumeration),
-    cmocka_unit_test(test_maps_and_steps), cmocka_unit_test(test_constant_model), cmocka_unit_test(test_border),
-    cmocka_unit_test(test_inpaint), cmocka_unit_test(test_limits), cmocka_unit_test(test_random_maps),
+      cmocka_unit_test(test_hand),           cmocka_unit_test(test_linear_curve),   cmocka_unit_test(test_enumeration),
+      cmocka_unit_test(test_maps_and_steps), cmocka_unit_test(test_constant_model), cmocka_unit_test(test_border),
+      cmocka_unit_test(test_inpaint),        cmocka_unit_test(test_limits),         cmocka_unit_test(test_random_maps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

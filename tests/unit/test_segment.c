@@ -157,8 +157,7 @@ static void agrees_on_scenes(void **state)
   (void)state;
   json_t *cases = golden_json("segment", "cases.json"), *c;
   size_t i, seen = 0;
-  json_array_foreach(cases, i, c)
-  {
+  json_array_foreach (cases, i, c) {
     int seed, height, width, channels;
     if (json_unpack(c, "{s:i, s:[iii]}", "seed", &seed, "shape", &height, &width, &channels) != 0)
       continue;
@@ -200,8 +199,7 @@ static void agrees_on_a_photo(void **state)
   json_t *cases = golden_json("segment", "cases.json"), *c;
   size_t i, seen = 0;
   struct picture *p = picture_photo(path, 128, 160);
-  json_array_foreach(cases, i, c)
-  {
+  json_array_foreach (cases, i, c) {
     if (json_object_get(c, "photo")) {
       compare_case(p, c, 0.95);
       seen++;
@@ -252,8 +250,8 @@ static void plain_quickshift(const struct picture *p, double kernel, double max_
   free(density);
 }
 
-/* Two channels, which are compared as they are: no colour conversion stands between. Noise below the scene's codes keeps
- * two distances from being the same but for rounding. */
+/* Two channels, which are compared as they are: no colour conversion stands between. Noise below the scene's codes
+ * keeps two distances from being the same but for rounding. */
 static void quickshift_is_its_definition(void **state)
 {
   (void)state;
@@ -563,8 +561,8 @@ static void labels_on_the_source(void **state)
   (void)state;
   static int32_t numbers[] = {INT32_MIN, 16777217, 16777216, 3, 3, INT32_MAX};
   static const int32_t wanted[] = {
-    0, 0, 1, 1, 2, 2, 3, 3, /* row 0 of the source, its second half */
-    0, 0, 4, 4, 4, 4, 5, 5, 0, 0, 4, 4, 4, 4, 5, 5,
+      0, 0, 1, 1, 2, 2, 3, 3, /* row 0 of the source, its second half */
+      0, 0, 4, 4, 4, 4, 5, 5, 0, 0, 4, 4, 4, 4, 5, 5,
   };
   struct picture *p = picture_new(3, 8, 1);
   p->input.geometry = (struct geometry){3, 2, 6, 4, 2, -1, 8, 3};
@@ -685,25 +683,25 @@ static void survives_want_of_memory(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(agrees_on_scenes),
-    cmocka_unit_test(agrees_on_a_photo),
-    cmocka_unit_test(quickshift_is_its_definition),
-    cmocka_unit_test(units_do_not_matter),
-    cmocka_unit_test(gray_is_gray_as_rgb),
-    cmocka_unit_test(channel_order_does_not_matter),
-    cmocka_unit_test(robust_range_ignores_outliers),
-    cmocka_unit_test(constant_pictures),
-    cmocka_unit_test(any_size_and_channels),
-    cmocka_unit_test(same_for_any_number_of_threads),
-    cmocka_unit_test(slic_pieces_are_whole_and_of_some_size),
-    cmocka_unit_test(grid_cells),
-    cmocka_unit_test_setup_teardown(labels_of_any_numbers, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(labels_from_pictures, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(labels_on_the_source, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(refuses_label_images, scratch_setup, scratch_teardown),
-    cmocka_unit_test(refuses),
-    cmocka_unit_test(kinds_as_json),
-    cmocka_unit_test_setup_teardown(survives_want_of_memory, scratch_setup, scratch_teardown),
+      cmocka_unit_test(agrees_on_scenes),
+      cmocka_unit_test(agrees_on_a_photo),
+      cmocka_unit_test(quickshift_is_its_definition),
+      cmocka_unit_test(units_do_not_matter),
+      cmocka_unit_test(gray_is_gray_as_rgb),
+      cmocka_unit_test(channel_order_does_not_matter),
+      cmocka_unit_test(robust_range_ignores_outliers),
+      cmocka_unit_test(constant_pictures),
+      cmocka_unit_test(any_size_and_channels),
+      cmocka_unit_test(same_for_any_number_of_threads),
+      cmocka_unit_test(slic_pieces_are_whole_and_of_some_size),
+      cmocka_unit_test(grid_cells),
+      cmocka_unit_test_setup_teardown(labels_of_any_numbers, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(labels_from_pictures, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(labels_on_the_source, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(refuses_label_images, scratch_setup, scratch_teardown),
+      cmocka_unit_test(refuses),
+      cmocka_unit_test(kinds_as_json),
+      cmocka_unit_test_setup_teardown(survives_want_of_memory, scratch_setup, scratch_teardown),
   };
   fault_include_jansson();
   return cmocka_run_group_tests_name("segment", tests, NULL, NULL);
