@@ -78,7 +78,7 @@ static void append_methods(const struct report *report, const struct report_pict
 
 static void append_controls(const struct report *report, const struct report_pictures *pictures, struct str *html)
 {
-  str_append(html, "<form class=\"controls\" autocomplete=\"off\">\n");
+  str_append(html, "<div class=\"controls\" role=\"group\" aria-label=\"View\">\n");
   append_methods(report, pictures, html);
   str_append(html, "<p class=\"slider\"><label for=\"opacity\">Opacity of the map</label> <output for=\"opacity\" "
                    "id=\"opacity-value\">65 %</output>\n<input type=\"range\" id=\"opacity\" min=\"0\" max=\"100\" step=\"5\" "
@@ -96,7 +96,7 @@ static void append_controls(const struct report *report, const struct report_pic
                      "</label></p>\n", pictures->common);
   if (pictures->color)
     str_append(html, "<p><label><input type=\"checkbox\" id=\"hue\"> Picture in its own colours</label></p>\n");
-  str_append(html, "</form>\n");
+  str_append(html, "</div>\n");
 }
 
 static void describe(const struct report *report, int map, char *text, size_t size)

@@ -90,7 +90,6 @@
     card.querySelector("figcaption").append(button);
   });
   document.querySelector(".controls").addEventListener("input", show);
-  document.querySelector(".controls").addEventListener("submit", event => event.preventDefault());
   // Folded parts are printed, too.
   let folded = [];
   addEventListener("beforeprint", () => {

@@ -196,7 +196,7 @@ void report_trust(const struct report *report, int map, struct str *html)
 
 void report_trust_table(const struct report *report, struct str *html)
 {
-  str_append(html, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Evidence for each method\">\n<table>\n"
+  str_append(html, "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Evidence for each method\">\n<table>\n"
                    "<thead><tr><th scope=\"col\">Method</th>");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<th scope=\"col\">%s</th>", figures[i].title);
@@ -221,7 +221,7 @@ void report_trust_table(const struct report *report, struct str *html)
     html_number(html, report_number(result, "timing", "total_s"), 3);
     str_append(html, "</td></tr>\n");
   }
-  str_append(html, "</tbody></table></div>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
+  str_append(html, "</tbody></table></section>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<dt>%s</dt><dd>%s</dd>\n", figures[i].title, figures[i].sentence);
   str_append(html, "</dl></details>\n");
@@ -277,7 +277,7 @@ void report_warnings(const struct report *report, int map, struct str *html)
   const char *metric;
   json_t *measurement;
   int n = 0;
-  str_append(html, "<ul class=\"warnings\" aria-label=\"Warnings\">\n");
+  str_append(html, "<h3 class=\"quiet\">Warnings</h3>\n<ul class=\"warnings\">\n");
   if (isfinite(random.lo) && random.lo <= 0 && ++n)
     append_warning("", random.hi < 0 ? "This map is worse than random on this image: replacing regions at random lowers the "
                                        "score more than following the map"
@@ -352,7 +352,7 @@ void report_scores(const struct report *report, struct str *html)
 
 void report_agreement(const struct report *report, struct str *html)
 {
-  str_append(html, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Agreement between the maps\">\n"
+  str_append(html, "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Agreement between the maps\">\n"
                    "<table class=\"matrix\">\n<thead><tr><td></td>");
   for (int i = 0; i < report->count; i++) {
     str_append(html, "<th scope=\"col\">");
@@ -376,5 +376,5 @@ void report_agreement(const struct report *report, struct str *html)
     }
     str_append(html, "</tr>\n");
   }
-  str_append(html, "</tbody></table></div>\n");
+  str_append(html, "</tbody></table></section>\n");
 }

@@ -157,7 +157,7 @@ static void fixture_make(struct fixture *f, int count, int width, int height, in
   for (int i = 0; i < width * height * channels; i++)
     ((unsigned char *)f->picture.data)[i] = (unsigned char)(i * 7);
   for (int k = 0; k < count; k++) {
-    char name[16];
+    char name[24];
     (void)snprintf(name, sizeof name, "method%d", k);
     f->heat[k] = malloc(sizeof(float) * (size_t)width * (size_t)height);
     for (int i = 0; i < width * height; i++)
