@@ -136,7 +136,7 @@ static const struct value *find_stem(const struct graph *graph)
     macs += node_macs(next);
     at = next->out[0];
   }
-  return next && macs > 0 ? at : NULL;
+  return macs > 0 && at != graph->outputs[0] ? at : NULL;
 }
 
 /* A fused copy of the model's graph that ends at `end`. */
