@@ -30,7 +30,8 @@ static inline struct subject *subject_open(const char *name, bool verbatim)
   (void)snprintf(file, sizeof file, "%s.onnx", name);
   struct subject *s = calloc(1, sizeof *s);
   assert_non_null(s);
-  s->model = model_open(golden_path("fixtures", file), &(struct model_options){.settings = values, .verbatim = verbatim}, &err);
+  s->model = model_open(golden_path("fixtures", file),
+                        &(struct model_options){.settings = values, .verbatim = verbatim}, &err);
   assert_ok(s->model != NULL, err);
   const struct predictor *p = &s->model->predictor;
   assert_true(p->classes <= SUBJECT_CLASSES);
@@ -43,8 +44,14 @@ static inline struct subject *subject_open(const char *name, bool verbatim)
     s->thresholds[k] = 0.5;
   }
   s->explain = (struct explain){
-    .predictor = p, .model = s->model, .card = &s->model->card, .input = &s->input, .target = "top", .labels = s->labels,
-    .thresholds = s->thresholds, .evaluate = {.session = {.score = SCORE_LOGIT}},
+      .predictor = p,
+      .model = s->model,
+      .card = &s->model->card,
+      .input = &s->input,
+      .target = "top",
+      .labels = s->labels,
+      .thresholds = s->thresholds,
+      .evaluate = {.session = {.score = SCORE_LOGIT}},
   };
   return s;
 }
@@ -96,7 +103,7 @@ static inline bool subject_warned(const struct explanation *out, const char *id)
 {
   size_t i;
   const json_t *warning;
-  json_array_foreach(out->warnings, i, warning)
+  json_array_foreach (out->warnings, i, warning)
     if (strcmp(json_string_value(json_object_get(warning, "id")), id) == 0)
       return true;
   return false;

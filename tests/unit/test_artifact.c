@@ -7,7 +7,8 @@
 
 enum { H = 16, W = 24, N = H * W };
 
-/* Finding a: the share of black pixels in the left half, finding b: that of white ones anywhere. Both 0 on the picture. */
+/* Finding a: the share of black pixels in the left half, finding b: that of white ones anywhere. Both 0 on the picture.
+ */
 static bool predict_spots(void *context, const float *images, int n, float *scores, struct error *err)
 {
   (void)context;
@@ -35,7 +36,6 @@ static void open_bench(struct bench *b)
   for (int i = 0; i < N; i++) /* nothing black or white in it */
     b->input.u[i] = b->input.x[i] = 0.25f + 0.5f * b->input.u[i];
 }
-
 
 /* 4x4 patches, stride 4: 4 x 6 positions, the 12 on the left blacken 16 px there: a at 1, above 0.5. */
 static void test_rate(void **state)
@@ -112,8 +112,8 @@ static void test_decisions(void **state)
 
 static void test_variants(void **state)
 {
-  static const char *const wanted[] = {"black, patch 4", "black, patch 8x6", "blur:2, patch 4", "blur:2, patch 8x6",
-                                       "set:a,b, patch 4", "set:a,b, patch 8x6"};
+  static const char *const wanted[] = {"black, patch 4",    "black, patch 8x6", "blur:2, patch 4",
+                                       "blur:2, patch 8x6", "set:a,b, patch 4", "set:a,b, patch 8x6"};
   struct error err = {0};
   char name[128];
   (void)state;
@@ -190,9 +190,12 @@ static void test_self(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_rate), cmocka_unit_test(test_thresholds), cmocka_unit_test(test_decisions),
-    cmocka_unit_test(test_variants), cmocka_unit_test_setup_teardown(test_within, scratch_setup, scratch_teardown),
-    cmocka_unit_test_setup_teardown(test_self, scratch_setup, scratch_teardown),
+      cmocka_unit_test(test_rate),
+      cmocka_unit_test(test_thresholds),
+      cmocka_unit_test(test_decisions),
+      cmocka_unit_test(test_variants),
+      cmocka_unit_test_setup_teardown(test_within, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_self, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

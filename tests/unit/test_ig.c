@@ -39,8 +39,8 @@ static int64_t pixels_of(const struct subject *s)
 static void attributions_add_up(void **state)
 {
   (void)state;
-  static const char *const nets[] = {"lin", "pix", "conv1_softmax", "conv3_sigmoid", "res", "win_gate", "win_branches", "win_deep",
-                                     "back_silu", "back_attention"};
+  static const char *const nets[] = {"lin",      "pix",          "conv1_softmax", "conv3_sigmoid", "res",
+                                     "win_gate", "win_branches", "win_deep",      "back_silu",     "back_attention"};
   for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
     for (int score = 0; score < 2; score++) {
       struct subject *s = subject_open(nets[i], false);
@@ -66,8 +66,9 @@ static void linear_models_are_exact_at_any_number_of_nodes(void **state)
   const float *w = subject_weights(s);
   const int64_t pixels = pixels_of(s);
   s->explain.target = "1";
-  static const char *const params[] = {"steps=1 fill=black keep-channels=on", "steps=5 rule=left fill=black keep-channels=on",
-                                       "steps=2 rule=trapezoid fill=black keep-channels=on", "fill=black keep-channels=on"};
+  static const char *const params[] = {
+      "steps=1 fill=black keep-channels=on", "steps=5 rule=left fill=black keep-channels=on",
+      "steps=2 rule=trapezoid fill=black keep-channels=on", "fill=black keep-channels=on"};
   const float black = preprocess_value(&s->model->card, &s->input, 0, 0);
   for (int k = 0; k < 4; k++) {
     struct explanation out = subject_run(s, "ig", params[k]);
@@ -142,7 +143,8 @@ static void folding_does_not_matter(void **state)
 static void stems_are_a_shortcut_only(void **state)
 {
   (void)state;
-  static const char *const nets[] = {"conv1_softmax", "conv3_sigmoid", "res", "win_residual", "win_dense", "win_fire", "win_nhwc"};
+  static const char *const nets[] = {"conv1_softmax", "conv3_sigmoid", "res",     "win_residual",
+                                     "win_dense",     "win_fire",      "win_nhwc"};
   for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
     struct subject *s = subject_open(nets[i], false);
     struct explanation fast = subject_run(s, "ig", "steps=12 fill=black keep-channels=on");
@@ -218,17 +220,17 @@ static void a_ceiling_on_evaluations_ends_a_run(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(rules_integrate),
-    cmocka_unit_test(attributions_add_up),
-    cmocka_unit_test(linear_models_are_exact_at_any_number_of_nodes),
-    cmocka_unit_test(powers_are_exact_at_half_their_degree),
-    cmocka_unit_test(unread_pixels_get_nothing),
-    cmocka_unit_test(the_baseline_itself_gets_nothing),
-    cmocka_unit_test(folding_does_not_matter),
-    cmocka_unit_test(stems_are_a_shortcut_only),
-    cmocka_unit_test(halving_is_bounded_and_independent),
-    cmocka_unit_test(random_baselines_are_averaged),
-    cmocka_unit_test(a_ceiling_on_evaluations_ends_a_run),
+      cmocka_unit_test(rules_integrate),
+      cmocka_unit_test(attributions_add_up),
+      cmocka_unit_test(linear_models_are_exact_at_any_number_of_nodes),
+      cmocka_unit_test(powers_are_exact_at_half_their_degree),
+      cmocka_unit_test(unread_pixels_get_nothing),
+      cmocka_unit_test(the_baseline_itself_gets_nothing),
+      cmocka_unit_test(folding_does_not_matter),
+      cmocka_unit_test(stems_are_a_shortcut_only),
+      cmocka_unit_test(halving_is_bounded_and_independent),
+      cmocka_unit_test(random_baselines_are_averaged),
+      cmocka_unit_test(a_ceiling_on_evaluations_ends_a_run),
   };
   return cmocka_run_group_tests_name("ig", tests, NULL, NULL);
 }

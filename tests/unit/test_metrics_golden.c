@@ -120,7 +120,8 @@ static bool run_square(const struct explain *explain, const void *options, struc
   const int64_t dims[2] = {H, W};
   float *map = explanation_floats(out, "map", 2, dims, err);
   for (int i = 0; map && i < N; i++)
-    map[i] = (float)((double)((const float *)box->w.data)[i] * (double)explain->input->x[i] * (double)explain->input->x[i]);
+    map[i] =
+        (float)((double)((const float *)box->w.data)[i] * (double)explain->input->x[i] * (double)explain->input->x[i]);
   return map != NULL;
 }
 
@@ -155,7 +156,9 @@ static void test_captum(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_region), cmocka_unit_test(test_curves), cmocka_unit_test(test_captum),
+      cmocka_unit_test(test_region),
+      cmocka_unit_test(test_curves),
+      cmocka_unit_test(test_captum),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

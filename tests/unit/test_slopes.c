@@ -4,28 +4,28 @@
 #include "perturb/gradients.h"
 #include "subject.h"
 
-static const char *const captum_nets[] = {"conv1_softmax", "conv3_sigmoid", "conv3_softmax", "res", "win_fire",
-                                          "win_residual", "win_dense", "win_deep"};
+static const char *const captum_nets[] = {"conv1_softmax", "conv3_sigmoid", "conv3_softmax", "res",
+                                          "win_fire",      "win_residual",  "win_dense",     "win_deep"};
 enum { N_CAPTUM = sizeof captum_nets / sizeof *captum_nets };
 
 /* The order of IMAGE_MAPS in tests/golden/captum/make.py. */
 static const struct {
   const char *method, *params;
 } captum_maps[] = {
-  {"gradient", ""},
-  {"gradient-input", ""},
-  {"ig", "steps=50 fill=zero"},
-  {"ig", "steps=7 fill=zero"},
-  {"ig", "steps=11 rule=left fill=zero"},
-  {"ig", "steps=11 rule=right fill=zero"},
-  {"ig", "steps=11 rule=middle fill=zero"},
-  {"ig", "steps=11 rule=trapezoid fill=zero"},
-  {"smoothgrad", "samples=6"},
-  {"smoothgrad", "samples=6 variant=square"},
-  {"smoothgrad", "samples=6 variant=var"},
-  {"guided-backprop", ""},
-  {"deconvnet", "start=class"},
-  {"deconvnet", ""},
+    {"gradient", ""},
+    {"gradient-input", ""},
+    {"ig", "steps=50 fill=zero"},
+    {"ig", "steps=7 fill=zero"},
+    {"ig", "steps=11 rule=left fill=zero"},
+    {"ig", "steps=11 rule=right fill=zero"},
+    {"ig", "steps=11 rule=middle fill=zero"},
+    {"ig", "steps=11 rule=trapezoid fill=zero"},
+    {"smoothgrad", "samples=6"},
+    {"smoothgrad", "samples=6 variant=square"},
+    {"smoothgrad", "samples=6 variant=var"},
+    {"guided-backprop", ""},
+    {"deconvnet", "start=class"},
+    {"deconvnet", ""},
 };
 enum { N_MAPS = sizeof captum_maps / sizeof *captum_maps };
 
@@ -47,8 +47,8 @@ static void agrees_with_captum(void **state)
     assert_int_equal(npy_count(&golden), N_MAPS * n);
     for (int m = 0; m < N_MAPS; m++) {
       const char *name = json_string_value(json_object_get(facts, "layer"));
-      (void)snprintf(params, sizeof params, "keep-channels=on %s%s%s", captum_maps[m].params, m == N_MAPS - 1 ? "layer=" : "",
-                     m == N_MAPS - 1 ? name : "");
+      (void)snprintf(params, sizeof params, "keep-channels=on %s%s%s", captum_maps[m].params,
+                     m == N_MAPS - 1 ? "layer=" : "", m == N_MAPS - 1 ? name : "");
       struct explanation out = subject_run(s, captum_maps[m].method, params);
       const double error = relative_error(subject_array(&out, "channels"), (const float *)golden.data + m * n, n);
       if (!(error <= 1e-4)) {
@@ -110,7 +110,8 @@ static void gradients_are_slopes(void **state)
           assert_ok(session_predict(session, x, 1, scores[j], NULL, &err), err);
         }
         x[at] = before;
-        const double f[4] = {scores[0][out.target], scores[1][out.target], scores[2][out.target], scores[3][out.target]};
+        const double f[4] = {scores[0][out.target], scores[1][out.target], scores[2][out.target],
+                             scores[3][out.target]};
         const double slope = (f[2] - f[1]) / (2 * step), wide = (f[3] - f[0]) / (4 * step);
         const double ours = (double)g[at % p->channels * pixels + at / p->channels];
         const double noise = 2e-7 / step * fmax(1, fabs(f[1]));
@@ -137,7 +138,8 @@ static void linear_models_have_their_weights_for_gradients(void **state)
     s->explain.target = targets[k];
     struct explanation plain = subject_run(s, "gradient", "keep-channels=on");
     assert_true(relative_error(subject_array(&plain, "channels"), w + k * n, n) <= 1e-6);
-    struct explanation largest = subject_run(s, "gradient", "reduce=absmax"), length = subject_run(s, "gradient", "reduce=l2");
+    struct explanation largest = subject_run(s, "gradient", "reduce=absmax"),
+                       length = subject_run(s, "gradient", "reduce=l2");
     for (int64_t i = 0; i < pixels; i++) {
       const double a = w[k * n + i], b = w[k * n + pixels + i], c = w[k * n + 2 * pixels + i];
       assert_float_equal(subject_array(&plain, "map")[i], a + b + c, 1e-5);
@@ -149,7 +151,8 @@ static void linear_models_have_their_weights_for_gradients(void **state)
     assert_true(relative_error(subject_array(&smooth, "map"), subject_array(&plain, "map"), pixels) <= 1e-5);
     assert_true(largest_of(subject_array(&smooth, "stderr"), pixels) <= 1e-6);
     /* To first order is all there is. */
-    struct explanation product = subject_run(s, "gradient-input", "from=40"), path = subject_run(s, "ig", "steps=1 fill=40");
+    struct explanation product = subject_run(s, "gradient-input", "from=40"),
+                       path = subject_run(s, "ig", "steps=1 fill=40");
     assert_true(relative_error(subject_array(&product, "map"), subject_array(&path, "map"), pixels) <= 1e-5);
     explanation_free(&plain);
     explanation_free(&largest);
@@ -166,13 +169,15 @@ static void products_add_up_without_biases(void **state)
   (void)state;
   struct subject *s = subject_open("back_free", false);
   struct explanation out = subject_run(s, "gradient-input", "");
-  const double sum = subject_sum(subject_array(&out, "map"), (int64_t)s->model->predictor.height * s->model->predictor.width);
+  const double sum =
+      subject_sum(subject_array(&out, "map"), (int64_t)s->model->predictor.height * s->model->predictor.width);
   assert_float_equal(sum, out.scores[out.target], 1e-4 * fabs((double)out.scores[out.target]));
   explanation_free(&out);
   subject_close(s);
 }
 
-/* One run for all classes gives what a run for each gives; probabilities of a softmax share one, so their maps add to 0. */
+/* One run for all classes gives what a run for each gives; probabilities of a softmax share one, so their maps add to
+ * 0. */
 static void all_classes_at_once(void **state)
 {
   (void)state;
@@ -188,8 +193,8 @@ static void all_classes_at_once(void **state)
     const double largest = largest_of(maps, 4 * pixels);
     assert_true(largest > 0);
     for (int64_t i = 0; i < pixels; i++)
-      assert_true(fabs((double)maps[i] + (double)maps[pixels + i] + (double)maps[2 * pixels + i] + (double)maps[3 * pixels + i]) <=
-                  1e-5 * largest);
+      assert_true(fabs((double)maps[i] + (double)maps[pixels + i] + (double)maps[2 * pixels + i] +
+                       (double)maps[3 * pixels + i]) <= 1e-5 * largest);
     s->explain.target = "2";
     struct explanation one = subject_run(s, methods[m], params[m]);
     assert_memory_equal(maps + 2 * pixels, subject_array(&one, "map"), (size_t)pixels * sizeof *maps);
@@ -223,10 +228,12 @@ static void errors_fall_with_the_root_of_samples(void **state)
   (void)state;
   struct subject *s = subject_open("conv3_softmax", false);
   const int64_t pixels = (int64_t)s->model->predictor.height * s->model->predictor.width;
-  struct explanation few = subject_run(s, "smoothgrad", "samples=100"), many = subject_run(s, "smoothgrad", "samples=400");
+  struct explanation few = subject_run(s, "smoothgrad", "samples=100"),
+                     many = subject_run(s, "smoothgrad", "samples=400");
   assert_float_equal(mean_error(&few, pixels) / mean_error(&many, pixels), 2, 0.3);
   /* A tolerance ends a run at one of the looks, and sooner where more is tolerated. */
-  struct explanation loose = subject_run(s, "smoothgrad", "tolerance=0.2"), tight = subject_run(s, "smoothgrad", "tolerance=0.06");
+  struct explanation loose = subject_run(s, "smoothgrad", "tolerance=0.2"),
+                     tight = subject_run(s, "smoothgrad", "tolerance=0.06");
   assert_string_equal(loose.stopped_by, "tolerance");
   assert_float_equal(subject_figure(&loose, "samples"), 256, 0);
   assert_true(subject_figure(&tight, "samples") >= 256);
@@ -298,7 +305,8 @@ static void projections_are_linear_without_rectifiers(void **state)
   s = subject_open("res", false);
   float *once = send_back(s, RULE_DECONV, 40, 1), *thrice = send_back(s, RULE_DECONV, 40, 3);
   for (int64_t i = 0; i < image_floats(&s->model->predictor); i++)
-    assert_true(fabs((double)thrice[i] - 3 * (double)once[i]) <= 1e-5 * largest_of(thrice, image_floats(&s->model->predictor)));
+    assert_true(fabs((double)thrice[i] - 3 * (double)once[i]) <=
+                1e-5 * largest_of(thrice, image_floats(&s->model->predictor)));
   free(once);
   free(thrice);
   subject_close(s);
@@ -372,7 +380,8 @@ static void other_activations_are_told(void **state)
 {
   (void)state;
   struct subject *s = subject_open("back_silu", false);
-  struct explanation guided = subject_run(s, "guided-backprop", ""), deconv = subject_run(s, "deconvnet", "start=class");
+  struct explanation guided = subject_run(s, "guided-backprop", ""),
+                     deconv = subject_run(s, "deconvnet", "start=class");
   assert_true(subject_warned(&guided, "deconv-activation"));
   assert_true(subject_warned(&deconv, "deconv-activation"));
   assert_float_equal(subject_figure(&deconv, "rectifiers"), 1, 0);
@@ -482,23 +491,23 @@ static void cancels(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(agrees_with_captum),
-    cmocka_unit_test(gradients_are_slopes),
-    cmocka_unit_test(linear_models_have_their_weights_for_gradients),
-    cmocka_unit_test(products_add_up_without_biases),
-    cmocka_unit_test(all_classes_at_once),
-    cmocka_unit_test(noise_of_nothing_is_the_gradient),
-    cmocka_unit_test(errors_fall_with_the_root_of_samples),
-    cmocka_unit_test(rules_agree_where_nothing_is_negative),
-    cmocka_unit_test(projections_are_linear_without_rectifiers),
-    cmocka_unit_test(nothing_leaves_the_receptive_field),
-    cmocka_unit_test(maxima_return_to_their_places),
-    cmocka_unit_test(folding_changes_no_projection),
-    cmocka_unit_test(other_activations_are_told),
-    cmocka_unit_test(dead_maps_project_to_nothing),
-    cmocka_unit_test(cams_add_up_to_the_logit_less_its_bias),
-    cmocka_unit_test(refuses),
-    cmocka_unit_test(cancels),
+      cmocka_unit_test(agrees_with_captum),
+      cmocka_unit_test(gradients_are_slopes),
+      cmocka_unit_test(linear_models_have_their_weights_for_gradients),
+      cmocka_unit_test(products_add_up_without_biases),
+      cmocka_unit_test(all_classes_at_once),
+      cmocka_unit_test(noise_of_nothing_is_the_gradient),
+      cmocka_unit_test(errors_fall_with_the_root_of_samples),
+      cmocka_unit_test(rules_agree_where_nothing_is_negative),
+      cmocka_unit_test(projections_are_linear_without_rectifiers),
+      cmocka_unit_test(nothing_leaves_the_receptive_field),
+      cmocka_unit_test(maxima_return_to_their_places),
+      cmocka_unit_test(folding_changes_no_projection),
+      cmocka_unit_test(other_activations_are_told),
+      cmocka_unit_test(dead_maps_project_to_nothing),
+      cmocka_unit_test(cams_add_up_to_the_logit_less_its_bias),
+      cmocka_unit_test(refuses),
+      cmocka_unit_test(cancels),
   };
   return cmocka_run_group_tests_name("slopes", tests, NULL, NULL);
 }
