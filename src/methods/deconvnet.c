@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "methods/projection.h"
 
 #include <math.h>
@@ -39,20 +40,35 @@ static const struct param params[] = {
     PARAM_END,
 };
 
+/* "u,v" of a map of h x w. */
+static bool read_unit(const char *text, int h, int w, struct projection *p)
+{
+  char row[16];
+  const char *comma = strchr(text, ',');
+  int64_t y, x;
+  if (!comma || (size_t)(comma - text) >= sizeof row)
+    return false;
+  memcpy(row, text, (size_t)(comma - text));
+  row[comma - text] = '\0';
+  if (!str_integer(row, &y) || !str_integer(comma + 1, &x) || y < 0 || x < 0 || y >= h || x >= w)
+    return false;
+  p->y = (int)y;
+  p->x = (int)x;
+  return true;
+}
+
 static bool choose(const struct slopes *s, const struct options *o, struct projection *p, struct error *err)
 {
   const struct session *session = evaluator_session(s->evaluator);
   const float *a = evaluator_activations(s->evaluator);
   const int h = session->layer.height, w = session->layer.width, c = session->layer.channels;
-  int end = 0;
   p->map = o->feature_map == PARAM_AUTO_INT ? projection_strongest_map(a, h, w, c) : o->feature_map;
   if (p->map >= c)
     return error_set(err, ERROR_USAGE, "feature-map: %lld is outside 0..%d", (long long)p->map, c - 1);
   p->y = p->x = -1;
   if (strcmp(o->unit, "single") == 0)
     projection_strongest_unit(a, h, w, c, p);
-  else if (strcmp(o->unit, "map") != 0 && (sscanf(o->unit, "%d,%d%n", &p->y, &p->x, &end) != 2 || o->unit[end] ||
-                                           p->y < 0 || p->x < 0 || p->y >= h || p->x >= w))
+  else if (strcmp(o->unit, "map") != 0 && !read_unit(o->unit, h, w, p))
     return error_set(err, ERROR_USAGE, "unit: '%.40s' is none of single, map, u,v with u in 0..%d and v in 0..%d",
                      o->unit, h - 1, w - 1);
   return true;
