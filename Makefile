@@ -5,7 +5,7 @@ BUILD ?= build
 MESON_FLAGS ?=
 CLANG = CC=clang CXX=clang++
 
-.PHONY: all packages check-packages bench-programs bench bench-peers test check asan fuzz tidy cppcheck format install \
+.PHONY: all demo packages check-packages bench-programs bench bench-peers test check asan fuzz tidy cppcheck format install \
   clean
 
 all: $(BUILD)/build.ninja
@@ -73,6 +73,10 @@ cppcheck: | check-packages
 
 format: | check-packages
 	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+# A radiograph with findings and a healthy one, explained by the built-in model.
+demo: all
+	$(BUILD)/src/cli/penumbra demo --overwrite
 
 install: all
 	meson install -C $(BUILD)
