@@ -111,26 +111,6 @@ static bool conv_forward(const struct call *call, struct error *err)
   return kernel_run(call->state, call->in[0], NULL, node->shift, call->out[0], call->scratch, err);
 }
 
-static bool backward_prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
-                             struct error *err)
-{
-  const struct conv_spec spec = conv_spec_of(node, n);
-  struct kernel *k = kernel_conv_backward(compute, &spec, node->weights, err);
-  if (!k)
-    return false;
-  out->state = k;
-  out->scratch = kernel_scratch(k);
-  return true;
-}
-
-static bool backward_run(const struct reverse *r, struct error *err)
-{
-  return kernel_run(r->state, r->from[0], NULL, NULL, r->to[0], r->scratch, err);
-}
-
-static const struct backward conv_backward = {
-    .prepare = backward_prepare, .release = conv_release, .run = backward_run};
-
 static int64_t conv_macs(const struct node *node)
 {
   const struct conv *c = node->params;
@@ -160,6 +140,6 @@ OP_TABLE(conv) = {
      .forward = conv_forward,
      .macs = conv_macs,
      .window = conv_window,
-     .backward = &conv_backward},
+     .backward = &backward_conv},
     {.type = NULL},
 };

@@ -15,4 +15,6 @@ bool conv_shape(struct node *node, struct arena *arena, struct error *err);
 /* The whole map at batch n, with what is fused into the node. */
 struct conv_spec conv_spec_of(const struct node *node, int64_t n);
 
+extern const struct backward backward_conv;
+
 #endif
