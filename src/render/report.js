@@ -23,7 +23,9 @@
   const current = () => Number(chosen("method"));
   const limitOf = i => Number(methods[i].dataset.limit);
   const common = () => Boolean(find("common") && find("common").checked);
-  const scaleOf = i => common() ? Number(find("common").dataset.limit) : limitOf(i);
+  // Maps with a few high peaks show more once the ends of the scale come nearer; values beyond get the ends' colours.
+  const gain = () => [1, 2, 5, 10, 20, 50][Number(find("gain").value)];
+  const scaleOf = i => (common() ? Number(find("common").dataset.limit) : limitOf(i)) / gain();
 
   // The filter of a map: its codes run to its own limit, its colours to the limit of the scale.
   const filterOf = i => {
@@ -43,7 +45,7 @@
     const sign = chosen("sign") || "both";
     const index = [], strength = [];
     for (let code = 0; code < 256; code++) {
-      const value = Math.max(-1, (code - zero) / span) * ratio;
+      const value = Math.max(-1, Math.min(1, Math.max(-1, (code - zero) / span) * ratio));
       const away = Math.abs(value) < threshold || (sign === "for" && value < 0) || (sign === "against" && value > 0);
       index.push(Math.min(255, Math.max(0, Math.round(zero + value * span))));
       strength.push(away ? 0 : Math.pow(Math.abs(value), 0.75).toFixed(3));
@@ -53,9 +55,10 @@
     filter.querySelector("feFuncA").setAttribute("tableValues", strength.join(" "));
   };
   const label = (legend, i) => {
-    const low = legend.querySelector(".low");
-    if (low) low.textContent = number(-scaleOf(i));
-    legend.querySelector(".high").textContent = (signed && scaleOf(i) > 0 ? "+" : "") + number(scaleOf(i));
+    const low = legend.querySelector(".low"), beyond = limitOf(i) > scaleOf(i) * (1 + 1e-9);
+    if (low) low.textContent = (beyond ? "\u2264 " : "") + number(-scaleOf(i));
+    legend.querySelector(".high").textContent =
+      (beyond ? "\u2265 " : "") + (signed && scaleOf(i) > 0 ? "+" : "") + number(scaleOf(i));
   };
 
   const show = () => {
@@ -71,6 +74,7 @@
     cards.forEach((card, k) => label(card.querySelector(".legend"), k));
     panels.forEach((panel, k) => { panel.hidden = k !== i; });
     find("opacity-value").textContent = `${opacity} %`;
+    find("gain-value").textContent = String(gain());
     find("threshold-value").textContent = number(threshold);
     find("status").textContent =
       `${name}: scale to ${number(scaleOf(i))}, opacity ${opacity} %, weaker than ${number(threshold)} hidden`;

@@ -149,6 +149,23 @@ def one_scale_for_all(page):
 
 
 @check
+def the_scale_comes_nearer_and_says_so(page):
+    page.open()
+    before = page.alpha(0)
+    high = "document.querySelector('.viewer .high').textContent"
+    limit = float(page.value("document.querySelector('input[name=method]:checked').dataset.limit"))
+    page.set("#gain", "2")
+    assert page.value("document.querySelector('#gain-value').textContent") == "5"
+    said = page.value(high)
+    assert said.startswith("\u2265 +") and abs(float(said[3:]) - limit / 5) <= 0.005 * limit, said
+    after = page.alpha(0)
+    for code in range(1, 256):
+        assert abs(after[code] - min(1, 5 * abs(code - 128) / 127) ** 0.75) < 0.001, code
+    page.set("#gain", "0")
+    assert page.alpha(0) == before and not page.value(high).startswith("\u2265")
+
+
+@check
 def the_pictures_own_colours(page):
     page.open()
     page.set("#opacity", "0")
@@ -212,7 +229,7 @@ def everything_has_a_name_for_screen_readers(page):
                and not n.get("name", {}).get("value")]
     assert not unnamed, unnamed
     roles = [n["role"]["value"] for n in nodes if not n.get("ignored") and "role" in n]
-    assert roles.count("slider") == 2 and "status" in roles and "main" in roles, roles
+    assert roles.count("slider") == 3 and "status" in roles and "main" in roles, roles
     heads = page.value("[...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
     assert heads[0] == 1 and heads.count(1) == 1 and all(b - a <= 1 for a, b in zip(heads, heads[1:])), heads
 
