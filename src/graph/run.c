@@ -173,6 +173,43 @@ bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, 
   return true;
 }
 
+/* What a byte from main memory costs, in multiply-accumulates that could be done meanwhile, and what stays in the cache:
+ * orders of magnitude of any CPU with wide vectors. */
+#define MACS_PER_BYTE 10.0
+#define CACHE_BYTES   (12 << 20)
+
+/* Time of one sample in runs of n, in multiply-accumulates: a node waits for its arithmetic, or for the memory. */
+static double cost_of_sample(const struct graph *graph, int64_t n)
+{
+  double sum = 0;
+  for (int i = 0; i < graph->n_nodes; i++) {
+    const struct node *node = graph->nodes[i];
+    if (node_is_view(node))
+      continue;
+    double varying = 0, shared = 0;
+    for (int k = 0; k < node->n_in; k++)
+      if (node->in[k])
+        *(node->in[k]->t.data ? &shared : &varying) += (double)tensor_bytes(&node->in[k]->t);
+    for (int k = 0; k < node->n_out; k++)
+      if (node->out[k])
+        varying += (double)tensor_bytes(&node->out[k]->t);
+    varying += node->residual ? (double)tensor_bytes(&node->residual->t) : 0;
+    const double bytes = shared / (double)n + (varying * (double)n > CACHE_BYTES ? varying : 0);
+    const double macs = (double)node_macs(node);
+    sum += bytes * MACS_PER_BYTE > macs ? bytes * MACS_PER_BYTE : macs;
+  }
+  return sum;
+}
+
+int64_t run_best_batch(const struct graph *graph, int64_t most)
+{
+  int64_t best = most < 2 ? 1 : 2; /* two always: small layers then split among threads */
+  for (int64_t n = 4; n <= most; n *= 2)
+    if (cost_of_sample(graph, n) <= cost_of_sample(graph, best))
+      best = n;
+  return best;
+}
+
 bool node_evaluate(struct node *node, struct error *err)
 {
   enum { MAX_SLOTS = 512 };

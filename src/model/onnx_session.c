@@ -305,7 +305,7 @@ static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err
   if (each > limit)
     return error_set(err, ERROR_USAGE, "memory: %zu MiB is too little, one image of this model needs %zu MiB",
                      limit >> 20, (each >> 20) + 1);
-  s->base.batch = (int64_t)1 << MAX_BATCH_LOG2;
+  s->base.batch = run_best_batch(s->graph, (int64_t)1 << MAX_BATCH_LOG2);
   while (s->base.batch > 1 && each > limit / (size_t)s->base.batch)
     s->base.batch /= 2;
   s->base.memory = limit - (size_t)s->base.batch * (each - own);

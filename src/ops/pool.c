@@ -13,10 +13,21 @@
 #include <math.h>
 #include <string.h>
 
-SIMD_CLONES static void take_max(float *restrict dst, const float *restrict src, int64_t n)
+static inline float larger(float a, float b)
 {
-  for (int64_t i = 0; i < n; i++)
-    dst[i] = src[i] > dst[i] || src[i] != src[i] ? src[i] : dst[i];
+  return a > b || a != a ? a : b;
+}
+
+/* Maximum of 1 to 3 rows of n floats each (`further`: and of dst), in one pass over memory. */
+SIMD_CLONES static void max_of_rows(float *restrict dst, const float *const *row, int rows, bool further, int64_t n)
+{
+  const float *a = row[0], *b = row[rows > 1 ? 1 : 0], *c = row[rows - 1];
+  if (further)
+    for (int64_t i = 0; i < n; i++)
+      dst[i] = larger(c[i], larger(b[i], larger(a[i], dst[i])));
+  else
+    for (int64_t i = 0; i < n; i++)
+      dst[i] = larger(c[i], larger(b[i], a[i]));
 }
 
 SIMD_CLONES static void add(float *restrict dst, const float *restrict src, int64_t n)
@@ -56,6 +67,26 @@ static int64_t window_of(const struct pool *p, int a, int64_t o, int64_t *from, 
   return last > first ? (last - first + d - 1) / d : 0;
 }
 
+/* Maximum of `rows` x `columns` cells, at least one, in steps of the dilation, from the cell at `src`. */
+static void max_of_window(const struct spatial *s, int64_t c, const float *src, int64_t width, int64_t rows,
+                          int64_t columns, float *dst)
+{
+  const float *cell[3];
+  int held = 0;
+  bool further = false;
+  for (int64_t y = 0; y < rows; y += s->dilation[0])
+    for (int64_t x = 0; x < columns; x += s->dilation[1]) {
+      cell[held++] = src + (y * width + x) * c;
+      if (held == 3) {
+        max_of_rows(dst, cell, held, further, c);
+        further = true;
+        held = 0;
+      }
+    }
+  if (held > 0)
+    max_of_rows(dst, cell, held, further, c);
+}
+
 void pool_window(const struct pool *p, int64_t c, const float *src, int64_t y0, int64_t x0, int64_t width, int64_t oy0,
                  int64_t oy1, int64_t ox0, int64_t ox1, float *dst)
 {
@@ -66,14 +97,16 @@ void pool_window(const struct pool *p, int64_t c, const float *src, int64_t y0, 
     for (int64_t ox = ox0; ox < ox1; ox++, dst += c) {
       int64_t xa, xb;
       const int64_t cells = rows * window_of(p, 1, ox, &xa, &xb);
+      if (p->kind == POOL_MAX && ya < yb && xa < xb) {
+        max_of_window(s, c, src + ((ya - y0) * width + (xa - x0)) * c, width, yb - ya, xb - xa, dst);
+        continue;
+      }
       bool first = true;
       for (int64_t y = ya; y < yb; y += s->dilation[0])
         for (int64_t x = xa; x < xb; x += s->dilation[1]) {
           const float *at = src + ((y - y0) * width + (x - x0)) * c;
           if (first && p->kind != POOL_LP)
             memcpy(dst, at, (size_t)c * sizeof *dst);
-          else if (p->kind == POOL_MAX)
-            take_max(dst, at, c);
           else if (p->kind == POOL_AVERAGE)
             add(dst, at, c);
           else {
@@ -203,8 +236,10 @@ static void global_maps(void *context, int64_t begin, int64_t end)
       continue;
     }
     memcpy(dst, src, (size_t)c * sizeof *dst);
-    for (int64_t i = 1; i < cells; i++)
-      take_max(dst, src + i * c, c);
+    for (int64_t i = 1; i < cells; i++) {
+      const float *row = src + i * c;
+      max_of_rows(dst, &row, 1, true, c);
+    }
   }
 }
 
