@@ -7,8 +7,10 @@ usage: peers_captum.py NAME MODEL.onnx INPUT.npy THREADS MAP.npy PATCH STRIDE TA
 NAME is torchvision's; the weights are the file's. Batch norms that the file has folded into convolutions are folded
 here too ("folded"), or are there and multiply by one ("as built"), which costs what it costs everybody. Requests beside
 those of worker.h:  set {"perturbations": N, "layout": "contiguous"|"channels_last", "positions": N, "folded": BOOL}
-With "positions" only so many are visited: what one costs does not depend on it.
+With "positions" only so many are visited: what one costs does not depend on it. "save": true writes the last map,
+"forget_peak": true lets the peak of memory start anew.
 """
+import ctypes
 import gc
 import os
 import sys
@@ -72,10 +74,12 @@ def models(name, path):
             raise SystemExit("%s: %s is a %s, torchvision's %s a %s" % (path, node.name, node.op_type, target, kind))
         tensors = [numpy_helper.to_array(constants[i]) for i in node.input[1:]]
         load(module, kind, tensors)
-        if own[target].bias is not None:
+        own[target].weight = module.weight  # one memory for both
+        if kind == "BatchNormalization":
             load(own[target], kind, tensors)
+        elif own[target].bias is not None:
+            own[target].bias = module.bias
         else:
-            load(own[target], kind, tensors[:1])
             own[target].folded_bias = tensors[1] if len(tensors) > 1 else None
     left = {target for target, _ in targets}
     previous = None
@@ -135,6 +139,7 @@ def main():
     start = time.monotonic()
     pair = models(name, path)
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what reading the file took is no part of the memory that is measured
     loaded = time.monotonic()
     contender = Contender(pair, torch.from_numpy(np.load(image)), int(patch), int(stride), int(target))
     worker.reset_peak()
@@ -144,10 +149,12 @@ def main():
     def run():
         contender.map = contender.run()
 
-    def change(save=False, **options):
+    def change(save=False, forget_peak=False, **options):
         if save:
             np.save(output, contender.map.numpy())
             return {"saved": os.path.basename(output)}
+        if forget_peak:
+            worker.reset_peak()
         return contender.change(**options)
 
     worker.serve(run, change)
