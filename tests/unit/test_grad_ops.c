@@ -136,7 +136,7 @@ static struct built build(const struct test_case *c, enum fusion fusion)
   for (int i = 0; i < n_in; i++) {
     const struct operand *o = &c->in[i];
     const struct shape shape = shape_of(o->rank, o->dim);
-    char name[8];
+    char name[16];
     (void)snprintf(name, sizeof name, "in%d", i);
     if (o->kind == ABSENT)
       continue;
