@@ -135,19 +135,19 @@ static void keeps_what_is_asked_for(void **state)
 /* ---- batches and threads ---------------------------------------------------------------------------------------- */
 
 /* Sample i has the same bits in a batch of any size. */
-static int batch_faults(struct model *model, const char *name)
+static int batch_faults(struct model *model, const char *name, int64_t most)
 {
   struct error err = {0};
   const int64_t floats = image_floats(&model->predictor), outputs = model->outputs;
   struct graph *graph = graph_fused(model->graph, FUSE_ALL, NULL, 0, &err);
   assert_ok(graph != NULL, err);
   threads_use(2);
-  float *many = run_batch(graph, 64, floats);
+  float *many = run_batch(graph, most, floats);
   int faults = 0;
   for (int threads = 1; threads <= 2; threads++) {
     static const int64_t sizes[] = {1, 3, 7, 32, 64};
     threads_use(threads);
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes && sizes[s] <= most; s++) {
       float *few = run_batch(graph, sizes[s], floats);
       if (memcmp(few, many, (size_t)(sizes[s] * outputs) * sizeof *few) != 0) {
         print_message("# %s: batch %d on %d threads: %.2e\n", name, (int)sizes[s], threads,
@@ -168,7 +168,7 @@ static void samples_do_not_know_their_batch(void **state)
   int faults = 0;
   for (int i = 0; i < N_FIXTURES; i++) {
     struct model *model = engine_fixture(fixtures[i]);
-    faults += batch_faults(model, fixtures[i]);
+    faults += batch_faults(model, fixtures[i], 64);
     model_close(model);
   }
   assert_int_equal(faults, 0);
@@ -181,7 +181,24 @@ static void samples_of_real_models_do_not_know_their_batch(void **state)
   static const char *const small[] = {"mnist_cnn_opset11", "resnet20_cifar10_bn", "vit_mnist", "mobilenet_v1_0.5_160"};
   for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
     struct model *model = engine_open(real(small[i]), false);
-    faults += batch_faults(model, small[i]);
+    faults += batch_faults(model, small[i], 64);
+    model_close(model);
+  }
+  assert_int_equal(faults, 0);
+}
+
+static void samples_of_topologies_do_not_know_their_batch(void **state)
+{
+  (void)state;
+  int faults = 0;
+  static const char *const names[] = {"resnet18", "resnet50", "vgg16", "densenet121", "mobilenet_v2", "squeezenet1_1",
+                                      "inception_v3", "efficientnet_b0", "mobilenet_v3_small", "convnext_tiny",
+                                      "swin_tiny", "vit_tiny"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char file[128];
+    (void)snprintf(file, sizeof file, "%s.onnx", names[i]);
+    struct model *model = engine_open(models_path(file), false);
+    faults += batch_faults(model, names[i], 8);
     model_close(model);
   }
   assert_int_equal(faults, 0);
@@ -303,7 +320,8 @@ int main(void)
       cmocka_unit_test(keeps_what_is_asked_for),
       cmocka_unit_test(samples_do_not_know_their_batch),
       cmocka_unit_test(samples_of_real_models_do_not_know_their_batch),
-      cmocka_unit_test(sessions_split_batches),
+      cmocka_unit_test(samples_of_topologies_do_not_know_their_batch),
+    cmocka_unit_test(sessions_split_batches),
       cmocka_unit_test(fixed_batches_run_at_any),
       cmocka_unit_test(runs_allocate_nothing),
       cmocka_unit_test(runs_do_not_read_what_they_did_not_write),
