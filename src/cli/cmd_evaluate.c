@@ -518,12 +518,8 @@ static void print_pairs(const json_t *summary)
   const json_t *pair;
   json_array_foreach (json_object_get(summary, "pairs"), i, pair) {
     char text[96];
-    struct {
-      const char *key;
-      json_t *value;
-    } renamed = {"mean", json_object_get(pair, "difference")};
-    json_t *interval = json_pack("{s:O?, s:O?, s:O?}", renamed.key, renamed.value, "lo", json_object_get(pair, "lo"),
-                                 "hi", json_object_get(pair, "hi"));
+    json_t *interval = json_pack("{s:O?, s:O?, s:O?}", "mean", json_object_get(pair, "difference"), "lo",
+                                 json_object_get(pair, "lo"), "hi", json_object_get(pair, "hi"));
     const json_t *significant = json_object_get(pair, "significant");
     printf("  %s - %s: %s: %s\n", json_string_value(json_object_get(pair, "a")),
            json_string_value(json_object_get(pair, "b")), interval_text(interval, text, sizeof text),
@@ -554,6 +550,17 @@ static void print_metric(const char *name, const json_t *summary)
   print_pairs(summary);
 }
 
+static void print_costs(const json_t *all)
+{
+  const char *name;
+  json_t *cost;
+  const size_t images = json_array_size(json_object_get(all, "images"));
+  json_object_foreach (json_object_get(all, "explained"), name, cost)
+    printf("maps by %s: %.0f passes and %.3g s an image\n", name,
+           (double)json_integer_value(json_object_get(cost, "evaluations")) / (double)images,
+           json_number_value(json_object_get(cost, "seconds")) / (double)images);
+}
+
 /* The tables, or all as JSON; warnings to standard error. */
 static bool print_results(const struct job *job, struct error *err)
 {
@@ -578,6 +585,8 @@ static bool print_results(const struct job *job, struct error *err)
                 (long long)json_integer_value(json_object_get(warning, "images")),
                 json_integer_value(json_object_get(warning, "images")) == 1 ? "" : "s");
   }
+  if (!job->json)
+    print_costs(all);
   json_array_foreach (json_object_get(all, "images"), i, warning) {
     size_t k;
     const json_t *said;
