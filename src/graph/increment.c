@@ -121,10 +121,13 @@ static bool place_memory(struct increment *inc, struct error *err)
     const struct value *value = i < 0 ? inc->graph->inputs[0] : inc->stages[i].node->out[0];
     const struct layer *layer = &inc->layers[value->id];
     pieces[n++] = (struct piece){
-      .value = value->id, .first = i,
-      /* what a step will write back stays to its end */
-      .last = inc->options.bases > 1 ? inc->n_stages : last[value->id] > i ? last[value->id] : i,
-      .bytes = stage_pixel_bytes(inc->options.batch * area_of_bound(layer), layer->view.pixel),
+        .value = value->id,
+        .first = i,
+        /* what a step will write back stays to its end */
+        .last = inc->options.bases > 1 ? inc->n_stages
+                : last[value->id] > i  ? last[value->id]
+                                       : i,
+        .bytes = stage_pixel_bytes(inc->options.batch * area_of_bound(layer), layer->view.pixel),
     };
   }
   size_t bytes = 0;
@@ -183,8 +186,8 @@ static struct run *tail_run(struct increment *inc, int log2, struct error *err)
 {
   if (!inc->tail_runs[log2]) {
     struct value *layer = inc->options.layer && !inc->layers[inc->options.layer->id].head
-                            ? inc->tail->values[inc->options.layer->id]
-                            : NULL;
+                              ? inc->tail->values[inc->options.layer->id]
+                              : NULL;
     struct run *run = run_new(inc->tail, inc->compute, (int64_t)1 << log2, &layer, layer != NULL, false, err);
     if (!run)
       return NULL;
@@ -343,8 +346,8 @@ bool increment_run(struct increment *inc, const struct change *changes, int n, f
   }
   stage_lay_out(inc, input, inc->list, n);
   for (int p = 0; p < n; p++)
-    memcpy(input->window[p].data, changes[p].content,
-           (size_t)rect_area(&changes[p].rect) * input->view.pixel);
+    if (!rect_empty(&changes[p].rect))
+      memcpy(input->window[p].data, changes[p].content, (size_t)rect_area(&changes[p].rect) * input->view.pixel);
   for (int i = 0; i < inc->n_stages; i++)
     if (!stage_run(inc, &inc->stages[i], n, err))
       return false;
@@ -367,8 +370,7 @@ static void commit_windows(void *context, int64_t begin, int64_t end)
     const size_t held = (size_t)(w->held.x1 - w->held.x0), width = (size_t)(w->tight.x1 - w->tight.x0);
     for (int y = w->tight.y0; y < w->tight.y1; y++)
       memcpy(base + ((size_t)y * (size_t)view.width + (size_t)w->tight.x0) * c,
-             w->data + ((size_t)(y - w->held.y0) * held + (size_t)(w->tight.x0 - w->held.x0)) * c,
-             width * c);
+             w->data + ((size_t)(y - w->held.y0) * held + (size_t)(w->tight.x0 - w->held.x0)) * c, width * c);
   }
 }
 

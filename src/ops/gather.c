@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moving elements by index: Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot, Compress, NonZero.
  * Indices may come from constants or vary with the sample; all are checked before any is used. */
+#include "ops/gather.h"
+
 #include "base/threads.h"
 #include "ops/loop.h"
-#include "ops/op.h"
 #include "ops/output.h"
-#include "ops/reverse.h"
 
 #include <string.h>
 
@@ -21,11 +21,6 @@ static void *block_out(const struct call *call, int64_t s)
   return (char *)call->out[0] + (size_t)s * tensor_bytes(&call->node->out[0]->t);
 }
 
-static inline int64_t wrapped(int64_t index, int64_t dim)
-{
-  return index < 0 ? index + dim : index;
-}
-
 /* Every index of input i lies in [-dim, dim). */
 static bool check_indices(const struct call *call, int i, int64_t dim, struct error *err)
 {
@@ -39,11 +34,6 @@ static bool check_indices(const struct call *call, int i, int64_t dim, struct er
 }
 
 /* ---- Gather ---- */
-
-struct gather {
-  int axis;
-  int64_t outer, picked, inner; /* picked: number of indices */
-};
 
 static bool gather_shape(struct node *node, struct arena *arena, struct error *err)
 {
@@ -91,36 +81,6 @@ static bool gather_forward(const struct call *call, struct error *err)
   return true;
 }
 
-/* A slice before the axis at a time: an element may be picked more than once. */
-static void gather_backward_part(void *context, int64_t begin, int64_t end)
-{
-  const struct reverse *r = context;
-  const struct node *node = r->node;
-  const struct gather *g = node->params;
-  const int64_t dim = node->in[0]->t.shape.dim[g->axis], count = tensor_count(&node->in[1]->t);
-  for (int64_t i = begin; i < end; i++) {
-    const int64_t *index = (const int64_t *)r->in[1] + (r->in_batched[1] ? i / g->outer * count : 0);
-    for (int64_t k = 0; k < g->picked; k++) {
-      const float *from = r->from[0] + (i * g->picked + k) * g->inner;
-      float *to = r->to[0] + (i * dim + wrapped(index[k], dim)) * g->inner;
-      for (int64_t j = 0; j < g->inner; j++)
-        to[j] += from[j];
-    }
-  }
-}
-
-static bool gather_backward_run(const struct reverse *r, struct error *err)
-{
-  const struct gather *g = r->node->params;
-  (void)err;
-  reverse_nothing(r, 0);
-  threads_for(r->n * g->outer, 1 + LOOP_GRAIN / (g->picked * g->inner + 1), gather_backward_part, (void *)(uintptr_t)r);
-  return true;
-}
-
-static const struct backward backward_gather = {
-    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_backward_run};
-
 /* ---- GatherElements, ScatterElements: an index for every element, along one axis ---- */
 
 /* Shape of the indices fits the data everywhere but along the axis. */
@@ -132,18 +92,6 @@ static bool elements_fit(const struct node *node, int axis, struct error *err)
     fits = d == axis || index->dim[d] <= data->dim[d];
   return fits || node_error(node, err, "indices of shape %s do not fit data of shape %s", INPUT_SHAPE(node, 1),
                             INPUT_SHAPE(node, 0));
-}
-
-/* Place in the data that element k of the indices stands for, without its axis. */
-static int64_t elements_place(const struct tensor *index, const int64_t *stride, int axis, int64_t k)
-{
-  int64_t place = 0;
-  for (int d = index->shape.rank - 1; d >= 0; d--) {
-    if (d != axis)
-      place += k % index->shape.dim[d] * stride[d];
-    k /= index->shape.dim[d];
-  }
-  return place;
 }
 
 static bool gather_elements_shape(struct node *node, struct arena *arena, struct error *err)
@@ -167,7 +115,7 @@ static void gather_elements_part(void *context, int64_t begin, int64_t end)
   for (int64_t e = begin; e < end; e++) {
     const int64_t *index = block(call, 1, e / count);
     int64_t from =
-        elements_place(at, stride, axis, e % count) + wrapped(index[e % count], data->shape.dim[axis]) * stride[axis];
+        gather_place(at, stride, axis, e % count) + wrapped(index[e % count], data->shape.dim[axis]) * stride[axis];
     memcpy((char *)call->out[0] + (size_t)e * size, (const char *)block(call, 0, e / count) + (size_t)from * size,
            size);
   }
@@ -181,35 +129,6 @@ static bool gather_elements_forward(const struct call *call, struct error *err)
   threads_for(call->n * tensor_count(&call->node->out[0]->t), LOOP_GRAIN_COSTLY, gather_elements_part, (void *)call);
   return true;
 }
-
-/* Block s of what input i was. */
-static const int64_t *indices_of(const struct reverse *r, int64_t s)
-{
-  return (const int64_t *)r->in[1] + (r->in_batched[1] ? s * tensor_count(&r->node->in[1]->t) : 0);
-}
-
-static bool gather_elements_backward_run(const struct reverse *r, struct error *err)
-{
-  const int axis = *(const int *)r->node->params;
-  const struct tensor *data = &r->node->in[0]->t, *at = &r->node->in[1]->t;
-  const int64_t count = tensor_count(at), block_size = tensor_count(data);
-  int64_t stride[TENSOR_MAX_RANK];
-  (void)err;
-  tensor_strides(data, stride);
-  reverse_nothing(r, 0);
-  for (int64_t s = 0; s < r->n; s++) {
-    const int64_t *index = indices_of(r, s);
-    for (int64_t k = 0; k < count; k++)
-      r->to[0][s * block_size + elements_place(at, stride, axis, k) +
-               wrapped(index[k], data->shape.dim[axis]) * stride[axis]] += r->from[0][s * count + k];
-  }
-  return true;
-}
-
-static const struct backward backward_gather_elements = {
-    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_elements_backward_run};
-
-enum scatter { SCATTER_NONE, SCATTER_ADD, SCATTER_MUL, SCATTER_MAX, SCATTER_MIN };
 
 static bool scatter_read(const struct node *node, enum scatter *how, struct error *err)
 {
@@ -249,11 +168,6 @@ static void scatter_into(enum dtype dtype, enum scatter how, void *to, int64_t a
     scatter_into_int64_t(how, (int64_t *)to + at, (const int64_t *)from + k, n);
 }
 
-struct scatter_params {
-  int axis;
-  enum scatter how;
-};
-
 static bool scatter_elements_shape(struct node *node, struct arena *arena, struct error *err)
 {
   struct scatter_params *p = params_new(node, arena, sizeof *p, err);
@@ -284,63 +198,12 @@ static bool scatter_elements_forward(const struct call *call, struct error *err)
     memcpy(to, block(call, 0, s), tensor_bytes(data));
     for (int64_t k = 0; k < count; k++)
       scatter_into(data->dtype, p->how, to,
-                   elements_place(at, stride, p->axis, k) + wrapped(index[k], dim) * stride[p->axis], updates, k, 1);
+                   gather_place(at, stride, p->axis, k) + wrapped(index[k], dim) * stride[p->axis], updates, k, 1);
   }
   return true;
 }
-
-/* What was replaced gets nothing, what replaced it gets its place's signal; where a place is written twice the last one
- * counts, which is not told apart here. */
-static bool scatter_sends(const struct node *node, enum scatter how, enum rule rule, unsigned *inputs,
-                          struct error *err)
-{
-  (void)rule;
-  (void)inputs;
-  return how == SCATTER_NONE || how == SCATTER_ADD ||
-         node_error(node, err, "has no derivative for this reduction (no-gradient)");
-}
-
-static bool scatter_elements_sends(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
-{
-  return scatter_sends(node, ((const struct scatter_params *)node->params)->how, rule, inputs, err);
-}
-
-static bool scatter_elements_backward_run(const struct reverse *r, struct error *err)
-{
-  const struct node *node = r->node;
-  const struct scatter_params *p = node->params;
-  const struct tensor *data = &node->in[0]->t, *at = &node->in[1]->t;
-  const int64_t count = tensor_count(at), dim = data->shape.dim[p->axis], block_size = tensor_count(data);
-  int64_t stride[TENSOR_MAX_RANK];
-  (void)err;
-  tensor_strides(data, stride);
-  if (r->to[0])
-    memcpy(r->to[0], r->from[0], (size_t)(r->n * block_size) * sizeof(float));
-  for (int64_t s = 0; s < r->n; s++) {
-    const int64_t *index = indices_of(r, s);
-    for (int64_t k = 0; k < count; k++) {
-      const int64_t place =
-          s * block_size + elements_place(at, stride, p->axis, k) + wrapped(index[k], dim) * stride[p->axis];
-      if (r->to[2])
-        r->to[2][s * count + k] = r->from[0][place];
-      if (r->to[0] && p->how == SCATTER_NONE)
-        r->to[0][place] = 0;
-    }
-  }
-  return true;
-}
-
-static const struct backward backward_scatter_elements = {
-    .keeps = BACKWARD_IN(1), .sends = scatter_elements_sends, .run = scatter_elements_backward_run};
 
 /* ---- GatherND, ScatterND: rows of indices that address slices ---- */
-
-struct nd {
-  int batch, depth;      /* leading axes shared with the indices; indices per row */
-  int64_t batches, rows; /* rows of indices in a batch */
-  int64_t slice, step;   /* elements of a slice; of a batch of the data */
-  enum scatter how;
-};
 
 static bool nd_read(struct node *node, int batch, struct nd *nd, struct error *err)
 {
@@ -362,19 +225,6 @@ static bool nd_read(struct node *node, int batch, struct nd *nd, struct error *e
   nd->slice = shape_product(data, batch + depth, data->rank);
   nd->step = shape_product(data, batch, data->rank);
   return true;
-}
-
-/* Where a row of indices points, in elements; -1 where it points outside. */
-static int64_t nd_place(const struct nd *nd, const struct shape *data, const int64_t *row)
-{
-  int64_t place = 0;
-  for (int d = 0; d < nd->depth; d++) {
-    int64_t dim = data->dim[nd->batch + d], i = wrapped(row[d], dim);
-    if (i < 0 || i >= dim)
-      return -1;
-    place = place * dim + i;
-  }
-  return place * nd->slice;
 }
 
 static bool gather_nd_shape(struct node *node, struct arena *arena, struct error *err)
@@ -405,7 +255,7 @@ static bool gather_nd_forward(const struct call *call, struct error *err)
     const char *from = block(call, 0, s);
     char *to = block_out(call, s);
     for (int64_t r = 0; r < nd->batches * nd->rows; r++) {
-      int64_t place = nd_place(nd, &node->in[0]->t.shape, index + r * nd->depth);
+      int64_t place = gather_nd_place(nd, &node->in[0]->t.shape, index + r * nd->depth);
       if (place < 0)
         return node_error(node, err, "row %lld of the indices is out of range", (long long)r);
       memcpy(to + (size_t)r * bytes, from + (size_t)(r / nd->rows * nd->step + place) * size, bytes);
@@ -413,28 +263,6 @@ static bool gather_nd_forward(const struct call *call, struct error *err)
   }
   return true;
 }
-
-static bool gather_nd_backward_run(const struct reverse *r, struct error *err)
-{
-  const struct node *node = r->node;
-  const struct nd *nd = node->params;
-  const int64_t data = tensor_count(&node->in[0]->t), out = tensor_count(&node->out[0]->t);
-  (void)err;
-  reverse_nothing(r, 0);
-  for (int64_t s = 0; s < r->n; s++) {
-    const int64_t *index = indices_of(r, s);
-    for (int64_t k = 0; k < nd->batches * nd->rows; k++) {
-      float *to =
-          r->to[0] + s * data + k / nd->rows * nd->step + nd_place(nd, &node->in[0]->t.shape, index + k * nd->depth);
-      for (int64_t j = 0; j < nd->slice; j++)
-        to[j] += r->from[0][s * out + k * nd->slice + j];
-    }
-  }
-  return true;
-}
-
-static const struct backward backward_gather_nd = {
-    .flags = BACKWARD_ADDS, .keeps = BACKWARD_IN(1), .run = gather_nd_backward_run};
 
 static bool scatter_nd_shape(struct node *node, struct arena *arena, struct error *err)
 {
@@ -459,7 +287,7 @@ static bool scatter_nd_forward(const struct call *call, struct error *err)
     const void *updates = block(call, 2, s);
     memcpy(to, block(call, 0, s), tensor_bytes(data));
     for (int64_t r = 0; r < nd->rows; r++) {
-      int64_t place = nd_place(nd, &data->shape, index + r * nd->depth);
+      int64_t place = gather_nd_place(nd, &data->shape, index + r * nd->depth);
       if (place < 0)
         return node_error(node, err, "row %lld of the indices is out of range", (long long)r);
       scatter_into(data->dtype, nd->how, to, place, updates, r * nd->slice, nd->slice);
@@ -467,36 +295,6 @@ static bool scatter_nd_forward(const struct call *call, struct error *err)
   }
   return true;
 }
-
-static bool scatter_nd_sends(const struct node *node, enum rule rule, unsigned *inputs, struct error *err)
-{
-  return scatter_sends(node, ((const struct nd *)node->params)->how, rule, inputs, err);
-}
-
-static bool scatter_nd_backward_run(const struct reverse *r, struct error *err)
-{
-  const struct node *node = r->node;
-  const struct nd *nd = node->params;
-  const int64_t data = tensor_count(&node->in[0]->t), updates = nd->rows * nd->slice;
-  const size_t bytes = (size_t)nd->slice * sizeof(float);
-  (void)err;
-  if (r->to[0])
-    memcpy(r->to[0], r->from[0], (size_t)(r->n * data) * sizeof(float));
-  for (int64_t s = 0; s < r->n; s++) {
-    const int64_t *index = indices_of(r, s);
-    for (int64_t k = 0; k < nd->rows; k++) {
-      const int64_t place = s * data + nd_place(nd, &node->in[0]->t.shape, index + k * nd->depth);
-      if (r->to[2])
-        memcpy(r->to[2] + s * updates + k * nd->slice, r->from[0] + place, bytes);
-      if (r->to[0] && nd->how == SCATTER_NONE)
-        memset(r->to[0] + place, 0, bytes);
-    }
-  }
-  return true;
-}
-
-static const struct backward backward_scatter_nd = {
-    .keeps = BACKWARD_IN(1), .sends = scatter_nd_sends, .run = scatter_nd_backward_run};
 
 /* ---- OneHot ---- */
 
@@ -560,10 +358,6 @@ static bool one_hot_forward(const struct call *call, struct error *err)
 
 /* ---- Compress, NonZero: the shape of the result depends on values, which must therefore be constants ---- */
 
-struct compress {
-  int64_t outer, dim, inner, picked;
-};
-
 static bool compress_shape(struct node *node, struct arena *arena, struct error *err)
 {
   const struct tensor *in = &node->in[0]->t, *condition = &node->in[1]->t;
@@ -614,22 +408,6 @@ static bool compress_forward(const struct call *call, struct error *err)
   }
   return true;
 }
-
-static bool compress_backward_run(const struct reverse *r, struct error *err)
-{
-  const struct compress *p = r->node->params;
-  const int64_t *condition = r->node->in[1]->t.data, conditions = tensor_count(&r->node->in[1]->t);
-  const float *from = r->from[0];
-  (void)err;
-  reverse_nothing(r, 0);
-  for (int64_t o = 0; o < r->n * p->outer; o++)
-    for (int64_t i = 0; i < conditions; i++)
-      for (int64_t j = 0; condition[i] && j < p->inner; j++)
-        r->to[0][(o * p->dim + i) * p->inner + j] += *from++;
-  return true;
-}
-
-static const struct backward backward_compress = {.flags = BACKWARD_ADDS, .run = compress_backward_run};
 
 static bool nonzero_at(const struct tensor *t, int64_t i)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The methods that look back from the score: against Captum, and by what must hold whatever the network. */
 #include "base/rng.h"
+#include "fault.h"
 #include "perturb/gradients.h"
 #include "subject.h"
 
@@ -488,6 +489,36 @@ static void cancels(void **state)
   subject_close(s);
 }
 
+static bool once(const struct subject *s, const char *method, const char *params, struct error *err)
+{
+  struct explanation out;
+  if (!subject_try(s, method, params, &out, err))
+    return false;
+  explanation_free(&out);
+  return true;
+}
+
+/* Whichever allocation fails, the run ends with an error and nothing is lost. */
+static void survives_failing_allocations(void **state)
+{
+  (void)state;
+  static const char *const runs[][3] = {
+      {"conv1_softmax", "gradient", "keep-channels=on"},
+      {"res", "ig", "steps=2"},
+      {"conv1_softmax", "ig", "tolerance=1e-7 max-steps=40"},
+      {"res", "deconvnet", ""},
+      {"conv1_softmax", "smoothgrad", "samples=2"},
+      {"conv1_softmax", "gradcam", ""},
+      {"back_silu", "guided-backprop", ""},
+      {"back_attention", "gradient", ""},
+  };
+  for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+    struct subject *s = subject_open(runs[i][0], false);
+    FAULT_LOOP(once(s, runs[i][1], runs[i][2], &err), (void)0);
+    subject_close(s);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -508,6 +539,7 @@ int main(void)
       cmocka_unit_test(cams_add_up_to_the_logit_less_its_bias),
       cmocka_unit_test(refuses),
       cmocka_unit_test(cancels),
+      cmocka_unit_test(survives_failing_allocations),
   };
   return cmocka_run_group_tests_name("slopes", tests, NULL, NULL);
 }
