@@ -31,7 +31,8 @@ struct penumbra_evaluation {
   int height, width;      /* px of the maps */
 };
 
-/* {"schema", "tool", "model", "settings", "images", "explained": {SUBJECT: cost}, "metrics": {METRIC: summary}}; NULL on error. */
+/* {"schema", "tool", "model", "settings", "images", "explained": {SUBJECT: cost}, "metrics": {METRIC: summary}}; NULL
+ * on error. */
 json_t *evaluation_summary(const struct penumbra_evaluation *evaluation, struct error *err);
 
 #endif

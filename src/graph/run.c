@@ -173,8 +173,8 @@ bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, 
   return true;
 }
 
-/* What a byte from main memory costs, in multiply-accumulates that could be done meanwhile, and what stays in the cache:
- * orders of magnitude of any CPU with wide vectors. */
+/* What a byte from main memory costs, in multiply-accumulates that could be done meanwhile, and what stays in the
+ * cache: orders of magnitude of any CPU with wide vectors. */
 #define MACS_PER_BYTE 10.0
 #define CACHE_BYTES   (12 << 20)
 

@@ -31,8 +31,8 @@ const void *run_value(const struct run *run, const struct value *value);
 bool run_bytes_per_sample(const struct graph *graph, struct value *const *keep, int n_keep, bool keep_all,
                           size_t *bytes, struct error *err);
 
-/* The power of two, at most `most`, at which a sample costs least: larger runs share the reading of weights, smaller ones
- * keep activations in the cache. Follows from the graph alone. */
+/* The power of two, at most `most`, at which a sample costs least: larger runs share the reading of weights, smaller
+ * ones keep activations in the cache. Follows from the graph alone. */
 int64_t run_best_batch(const struct graph *graph, int64_t most);
 
 /* Run one node all of whose inputs are constants; its outputs' data must be allocated. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way back through a convolution: the library's, but for first layers, whose three channels leave its kernels idle.
- * There the signal of a few rows is multiplied by the weights, [pixels, oc] x [oc, kh*kw*ic], and each row of the product
- * added to the places the window covered: kw*ic neighbours in memory for each row of the window.
+ * There the signal of a few rows is multiplied by the weights, [pixels, oc] x [oc, kh*kw*ic], and each row of the
+ * product added to the places the window covered: kw*ic neighbours in memory for each row of the window.
  *
  *     signal        product               image
  *     [ox] --W-->  [ky][kx][c]  ky=0 -->  ....[kx,c].....   row oy*s - p
- *                               ky=1 -->  ....[kx,c].....   row oy*s - p + 1                                            */
+ *                               ky=1 -->  ....[kx,c].....   row oy*s - p + 1 */
 #include "ops/conv.h"
 
 #include "base/mem.h"
@@ -39,7 +39,8 @@ static bool few_channels(const struct node *node)
 {
   const struct conv *c = node->params;
   const struct spatial *s = &c->space;
-  return c->groups == 1 && c->ic <= FEW_CHANNELS && s->kernel[0] * s->kernel[1] > 1 && s->dilation[0] == 1 && s->dilation[1] == 1;
+  return c->groups == 1 && c->ic <= FEW_CHANNELS && s->kernel[0] * s->kernel[1] > 1 && s->dilation[0] == 1 &&
+         s->dilation[1] == 1;
 }
 
 /* [oc, ic, kh, kw] to [oc, kh, kw, ic], times the factor of each output channel. */
@@ -62,7 +63,8 @@ static bool turn_weights(const struct node *node, struct state *s, struct error 
   return s->weights || error_memory(err, "turned weights");
 }
 
-static bool prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out, struct error *err)
+static bool prepare(const struct node *node, int64_t n, struct compute *compute, struct prepared *out,
+                    struct error *err)
 {
   const struct conv *c = node->params;
   const struct spatial *space = &c->space;
@@ -135,9 +137,11 @@ static bool run_few(const struct reverse *r, const struct state *s, struct error
   const struct conv *c = r->node->params;
   const struct spatial *space = &c->space;
   const int64_t images = r->n * r->node->in[0]->t.shape.dim[0], pixels = s->rows * space->out[1];
-  const int64_t columns = space->kernel[0] * space->kernel[1] * c->ic, reach = (s->rows - 1) * space->stride[0] + space->kernel[0];
+  const int64_t columns = space->kernel[0] * space->kernel[1] * c->ic,
+                reach = (s->rows - 1) * space->stride[0] + space->kernel[0];
   float *product = r->scratch;
-  unsigned char *scratch = (unsigned char *)r->scratch + ((size_t)(pixels * columns) * sizeof(float) + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+  unsigned char *scratch = (unsigned char *)r->scratch +
+                           ((size_t)(pixels * columns) * sizeof(float) + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
   memset(r->to[0], 0, (size_t)r->n * tensor_bytes(&r->node->in[0]->t));
   for (int64_t i = 0; i < images; i++)
     for (int64_t oy = 0; oy < space->out[0]; oy += s->rows) {

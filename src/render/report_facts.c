@@ -57,10 +57,12 @@ void report_verdict(const struct report *report, const struct report_pictures *p
     html_printf(html, "No evidence found: the map is flat. It tells nothing about %.200s.", label);
   else if (report_number(result, "map", "max") > 0)
     html_printf(html, "The strongest evidence for %.200s lies at x %lld, y %lld px.", label,
-                (long long)json_integer_value(json_array_get(at, 0)), (long long)json_integer_value(json_array_get(at, 1)));
+                (long long)json_integer_value(json_array_get(at, 0)),
+                (long long)json_integer_value(json_array_get(at, 1)));
   else
     html_printf(html, "Nothing in the picture speaks for %.200s.", label);
-  if (top && json_integer_value(json_object_get(top, "index")) != json_integer_value(report_get(result, "target", "index"))) {
+  if (top &&
+      json_integer_value(json_object_get(top, "index")) != json_integer_value(report_get(result, "target", "index"))) {
     html_printf(html, " The model's first choice is another class: %.200s (", report_text(top, "label", NULL));
     html_number(html, report_number(top, "score", NULL), 3);
     str_append(html, ").");
@@ -84,7 +86,8 @@ static struct measured read_measured(const json_t *value)
 }
 
 /* The 95 % interval of a difference between one map's order and random ones on one image: a single order is asked
- * whether it stands out of the spread of random orders, so that spread enters once more beside the error of the mean. */
+ * whether it stands out of the spread of random orders, so that spread enters once more beside the error of the mean.
+ */
 static struct measured above_random(const json_t *metrics)
 {
   const json_t *region = json_object_get(metrics, "region"), *spread = report_get(region, "spread", "difference");
@@ -108,26 +111,29 @@ static const struct figure {
   const char *title;
   const char *sentence;
 } figures[] = {
-  {"aopc_above_random", FROM_REGION, NULL, "AOPC above random",
-   "How much further the score falls, on average over the steps, when regions are replaced in the map's order than in "
-   "random orders. The whole interval above 0: the map knows where the evidence is."},
-  {"deletion", FROM_METRIC, "auc", "Deletion",
-   "Area under the score while pixels are hidden in the map's order; low is good."},
-  {"insertion", FROM_METRIC, "auc", "Insertion",
-   "Area under the score while pixels appear on a blurred picture in the map's order; high is good."},
-  {"completeness_gap", FROM_TRUST, NULL, "Completeness gap",
-   "By what share the map's values, in sum, miss the change of the score that they should account for; 0 is best."},
-  {"standard_error", FROM_TRUST, NULL, "Standard error",
-   "Sampling error where the map is least certain, on the map's own scale."},
-  {"r2", FROM_TRUST, NULL, "R\xC2\xB2",
-   "Share of the score's spread over masked pictures that the linear model behind this map explains; 1 is best."},
-  {"stability", FROM_TRUST, NULL, "Stability",
-   "Mean rank correlation between the maps of this run's different fills; at 1 the choice of the fill does not matter."},
-  {"artifact_share", FROM_TRUST, NULL, "Artifact share",
-   "Share of this run's own masked pictures in which another finding rose over its threshold: there the covering itself "
-   "looks like something."},
-  {"artifact", FROM_METRIC, "rate", "Artifact rate",
-   "How often covering a part of a normal picture makes the model see a finding."},
+    {"aopc_above_random", FROM_REGION, NULL, "AOPC above random",
+     "How much further the score falls, on average over the steps, when regions are replaced in the map's order than "
+     "in "
+     "random orders. The whole interval above 0: the map knows where the evidence is."},
+    {"deletion", FROM_METRIC, "auc", "Deletion",
+     "Area under the score while pixels are hidden in the map's order; low is good."},
+    {"insertion", FROM_METRIC, "auc", "Insertion",
+     "Area under the score while pixels appear on a blurred picture in the map's order; high is good."},
+    {"completeness_gap", FROM_TRUST, NULL, "Completeness gap",
+     "By what share the map's values, in sum, miss the change of the score that they should account for; 0 is best."},
+    {"standard_error", FROM_TRUST, NULL, "Standard error",
+     "Sampling error where the map is least certain, on the map's own scale."},
+    {"r2", FROM_TRUST, NULL, "R\xC2\xB2",
+     "Share of the score's spread over masked pictures that the linear model behind this map explains; 1 is best."},
+    {"stability", FROM_TRUST, NULL, "Stability",
+     "Mean rank correlation between the maps of this run's different fills; at 1 the choice of the fill does not "
+     "matter."},
+    {"artifact_share", FROM_TRUST, NULL, "Artifact share",
+     "Share of this run's own masked pictures in which another finding rose over its threshold: there the covering "
+     "itself "
+     "looks like something."},
+    {"artifact", FROM_METRIC, "rate", "Artifact rate",
+     "How often covering a part of a normal picture makes the model see a finding."},
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
@@ -136,7 +142,8 @@ static struct measured figure_of(const struct report_map *map, const struct figu
   const json_t *trust = json_object_get(map->result, "trust");
   if (figure->source == FROM_METRIC)
     return read_measured(report_get(json_object_get(map->metrics, figure->key), "values", figure->value));
-  const struct measured here = figure->source == FROM_REGION ? above_random(map->metrics) : (struct measured){NAN, NAN, NAN};
+  const struct measured here =
+      figure->source == FROM_REGION ? above_random(map->metrics) : (struct measured){NAN, NAN, NAN};
   return isfinite(here.value) ? here : read_measured(json_object_get(trust, figure->key));
 }
 
@@ -157,9 +164,11 @@ static void append_measured(const struct measured *m, struct str *html)
 }
 
 /* A standard error says little without the size of what it is the error of. */
-static void append_share_of_map(const struct report_map *map, const struct figure *figure, double value, struct str *html)
+static void append_share_of_map(const struct report_map *map, const struct figure *figure, double value,
+                                struct str *html)
 {
-  const double most = fmax(fabs(report_number(map->result, "map", "min")), fabs(report_number(map->result, "map", "max")));
+  const double most =
+      fmax(fabs(report_number(map->result, "map", "min")), fabs(report_number(map->result, "map", "max")));
   if (strcmp(figure->key, "standard_error") != 0 || !(most > 0))
     return;
   str_append(html, " <span class=\"interval\">");
@@ -200,8 +209,9 @@ void report_trust_table(const struct report *report, struct str *html)
                    "<thead><tr><th scope=\"col\">Method</th>");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<th scope=\"col\">%s</th>", figures[i].title);
-  str_append(html, "<th scope=\"col\">Score, all hidden</th><th scope=\"col\">Evaluations</th><th scope=\"col\">Seconds</th>"
-                   "</tr></thead>\n<tbody>\n");
+  str_append(html,
+             "<th scope=\"col\">Score, all hidden</th><th scope=\"col\">Evaluations</th><th scope=\"col\">Seconds</th>"
+             "</tr></thead>\n<tbody>\n");
   for (int k = 0; k < report->count; k++) {
     const json_t *result = report->maps[k].result;
     const struct measured full = {report_number(result, "quality", "score_full_fill"), NAN, NAN};
@@ -221,7 +231,8 @@ void report_trust_table(const struct report *report, struct str *html)
     html_number(html, report_number(result, "timing", "total_s"), 3);
     str_append(html, "</td></tr>\n");
   }
-  str_append(html, "</tbody></table></section>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
+  str_append(html,
+             "</tbody></table></section>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<dt>%s</dt><dd>%s</dd>\n", figures[i].title, figures[i].sentence);
   str_append(html, "</dl></details>\n");
@@ -233,19 +244,20 @@ void report_trust_table(const struct report *report, struct str *html)
 static const struct {
   const char *id, *advice;
 } advices[] = {
-  {"flat-map", "Read nothing into this picture."},
-  {"saturated", "Near certainty hides what the model weighs; explain what enters the last activation instead."},
-  {"no-change", "There, hiding shows nothing; another fill may."},
-  {"weak-fill", "A map can only tell as much as hiding everything does; another fill may tell more."},
-  {"low-fit", "Trust the picture no more than the fit."},
-  {"few-samples", "Another seed may give another picture; let more samples be drawn."},
-  {"not-converged", "Another seed may give another picture; let more samples be drawn."},
-  {"starts-disagree", "There are several pictures that explain the score as well as this one."},
-  {"partial-cover", "Parts that were not looked at read zero."},
-  {"fill-mean-missing", "A card that states the mean of the training pictures makes the fill comparable between images."},
-  {"quantised-gradient", "The gradient is an approximation."},
-  {"model-independent", "This map hardly depends on what the model has learnt: do not use it as evidence."},
-  {"self-fill", "There, the picture was filled with itself, which hides nothing."},
+    {"flat-map", "Read nothing into this picture."},
+    {"saturated", "Near certainty hides what the model weighs; explain what enters the last activation instead."},
+    {"no-change", "There, hiding shows nothing; another fill may."},
+    {"weak-fill", "A map can only tell as much as hiding everything does; another fill may tell more."},
+    {"low-fit", "Trust the picture no more than the fit."},
+    {"few-samples", "Another seed may give another picture; let more samples be drawn."},
+    {"not-converged", "Another seed may give another picture; let more samples be drawn."},
+    {"starts-disagree", "There are several pictures that explain the score as well as this one."},
+    {"partial-cover", "Parts that were not looked at read zero."},
+    {"fill-mean-missing",
+     "A card that states the mean of the training pictures makes the fill comparable between images."},
+    {"quantised-gradient", "The gradient is an approximation."},
+    {"model-independent", "This map hardly depends on what the model has learnt: do not use it as evidence."},
+    {"self-fill", "There, the picture was filled with itself, which hides nothing."},
 };
 
 static void append_warning(const char *id, const char *message, struct str *html)
@@ -279,9 +291,12 @@ void report_warnings(const struct report *report, int map, struct str *html)
   int n = 0;
   str_append(html, "<h3 class=\"quiet\">Warnings</h3>\n<ul class=\"warnings\">\n");
   if (isfinite(random.lo) && random.lo <= 0 && ++n)
-    append_warning("", random.hi < 0 ? "This map is worse than random on this image: replacing regions at random lowers the "
-                                       "score more than following the map"
-                                     : "This map is no better than random on this image", html);
+    append_warning("",
+                   random.hi < 0
+                       ? "This map is worse than random on this image: replacing regions at random lowers the "
+                         "score more than following the map"
+                       : "This map is no better than random on this image",
+                   html);
   n += append_warnings(json_object_get(m->result, "warnings"), "", html);
   json_object_foreach ((json_t *)(uintptr_t)m->metrics, metric, measurement)
     n += append_warnings(json_object_get(measurement, "warnings"), metric, html);
@@ -301,8 +316,9 @@ static void append_score(const char *label, double score, bool target, bool prob
   str_append(html, "</td><td class=\"level\">");
   if (probability && score >= 0 && score <= 1) {
     char width[TEXT_NUMBER];
-    str_printf(html, "<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" "
-                     "width=\"100\" height=\"8\"/><rect class=\"fill\" width=\"%s\" height=\"8\"/></svg>",
+    str_printf(html,
+               "<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" "
+               "width=\"100\" height=\"8\"/><rect class=\"fill\" width=\"%s\" height=\"8\"/></svg>",
                text_coordinate(100 * score, width));
   }
   str_append(html, "</td></tr>\n");
@@ -315,8 +331,9 @@ void report_scores(const struct report *report, struct str *html)
   const bool probability = strcmp(report_text(result, "target", "scale"), "prob") == 0;
   bool shown = false;
   size_t i;
-  str_printf(html, "<table class=\"scores\">\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">%s</th>"
-                   "<td></td></tr></thead>\n<tbody>\n",
+  str_printf(html,
+             "<table class=\"scores\">\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">%s</th>"
+             "<td></td></tr></thead>\n<tbody>\n",
              probability ? "Probability" : "Score before the last activation");
   json_array_foreach (top, i, class) {
     const bool is_target = json_integer_value(json_object_get(class, "index")) == target;
@@ -334,7 +351,8 @@ void report_scores(const struct report *report, struct str *html)
   str_append(html, " is ");
   for (int k = 0; k < report->count; k++) {
     const double full = report_number(report->maps[k].result, "quality", "score_full_fill");
-    const char *fill = json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
+    const char *fill =
+        json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
     str_append(html, k ? "; " : "");
     if (isfinite(full))
       html_number(html, full, 4);

@@ -28,7 +28,7 @@ struct bench {
   struct explain explain;
   struct explanation out;
   struct error err;
-  char names[BENCH_CLASSES][8];
+  char names[BENCH_CLASSES][16];
   const char *labels[BENCH_CLASSES];
   double thresholds[BENCH_CLASSES];
 };
