@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 mapfile -t files < <(git ls-files 'src/*.c')
 found=$(cppcheck --std=c11 --enable=warning,portability --inline-suppr --quiet -j "$(nproc)" -I src -I include \
-  -D_GNU_SOURCE -D__BYTE_ORDER__=1234 -D__ORDER_BIG_ENDIAN__=4321 --suppress=missingIncludeSystem \
+  --library=tools/cppcheck.cfg -D_GNU_SOURCE -D__BYTE_ORDER__=1234 -D__ORDER_BIG_ENDIAN__=4321 --suppress=missingIncludeSystem \
   --template='{file}:{line}: {severity}: {message} [{id}]' "${files[@]}" 2>&1)
 [ -n "$found" ] && echo "$found"
 failed=$(grep -oE '^src/[^:]+' <<<"$found" | sort -u | wc -l)

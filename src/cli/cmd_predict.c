@@ -42,7 +42,7 @@ static int next_class(const struct job *job, int classes, int previous)
   const float *scores = job->scores;
   int best = -1;
   for (int i = 0; i < classes; i++) {
-    bool after = previous < 0 || scores[i] < scores[previous] || (scores[i] == scores[previous] && i > previous);
+    bool after = previous < 0 || scores[i] < scores[previous] || (i > previous && scores[i] == scores[previous]);
     if (after && (best < 0 || scores[i] > scores[best]))
       best = i;
   }

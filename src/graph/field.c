@@ -54,12 +54,12 @@ static struct field through_windows(const struct tensor *in, const struct spatia
   return g;
 }
 
-static bool through_transpose(const struct node *node, const struct field *f, struct field *g)
+static bool through_transpose(const struct node *node, const struct tensor *in, const struct field *f, struct field *g)
 {
   int64_t perm[TENSOR_MAX_RANK];
   struct error ignored = {ERROR_NONE};
   int count;
-  const int rank = node->in[0]->t.shape.rank;
+  const int rank = in->shape.rank;
   if (!node_ints(node, "perm", perm, TENSOR_MAX_RANK, &count, &ignored))
     return false;
   for (int d = 0; d < rank; d++) {
@@ -102,14 +102,14 @@ static struct field through(const struct node *node, int i, int k, const struct 
       return through_windows(in, &rule.space, f);
   }
   if (is(node, "Transpose"))
-    return through_transpose(node, f, &g) ? g : whole(in);
+    return through_transpose(node, in, f, &g) ? g : whole(in);
   if (is(node, "Concat")) {
     int64_t offset = 0, axis = 1;
     struct error ignored = {ERROR_NONE};
     if (!node_int(node, "axis", 1, &axis, &ignored))
       return g;
     axis += axis < 0 ? in->shape.rank : 0;
-    for (int j = 0; j < i; j++)
+    for (int j = 0; j < i && node->in[j]; j++)
       offset += node->in[j]->t.shape.dim[axis];
     g = *f;
     g.first[axis] -= offset;

@@ -118,7 +118,7 @@ static void mask_row(const struct axis *y, const struct axis *x, const struct gr
 {
   const struct between *v = &y->at[row + grid->y], *h = &x->at[grid->x];
   const float *low = grid->keep + v->low * x->cells, *high = grid->keep + v->high * x->cells;
-  float line[MOST_CELLS];
+  float line[MOST_CELLS] = {0};
   for (int i = 0; i < x->cells; i++)
     line[i] = low[i] + (high[i] - low[i]) * v->share;
   for (int i = 0; i < x->n; i++)
@@ -279,9 +279,10 @@ static bool is_known(const struct rise *r, struct error *err, bool *known)
 {
   const bool by_cell = r->stopping.leading > 0;
   const int64_t height = by_cell ? r->y.cells : r->y.n, width = by_cell ? r->x.cells : r->x.n;
-  double *value = mem_zero(2 * (size_t)(height * width), sizeof *value), *error = value + height * width;
+  double *value = mem_zero(2 * (size_t)(height * width), sizeof *value);
   if (!value)
     return error_memory(err, "the map");
+  double *error = value + height * width;
   for (int64_t y = 0; y < height; y++)
     for (int64_t x = 0; x < width; x++) {
       const int row = by_cell ? (int)((2 * y + 1) * r->y.n / (2 * height)) : (int)y;

@@ -95,7 +95,7 @@ bool slopes_once(struct slopes *s, const char *stage, const struct backward_requ
                  float *gradient, struct error *err)
 {
   struct once once = {s, gradient};
-  struct evaluated end;
+  struct evaluated end = {0};
   const struct gradients what = {.stage = stage,
                                  .count = 1,
                                  .request = *request,

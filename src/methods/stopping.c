@@ -70,13 +70,13 @@ bool stopping_reached(const struct stopping *s, const double *value, const doubl
   for (int64_t i = 0; i < n; i++) {
     int64_t larger = 0;
     for (int64_t k = 0; k < n; k++)
-      larger += fabs(value[k]) > fabs(value[i]) || (fabs(value[k]) == fabs(value[i]) && k < i);
+      larger += fabs(value[k]) > fabs(value[i]) || (k < i && fabs(value[k]) == fabs(value[i]));
     if (larger != s->leading - 1)
       continue;
     const double bound = fabs(value[i]);
     double low = INFINITY, high = 0;
     for (int64_t k = 0; k < n; k++) {
-      const bool leads = fabs(value[k]) > bound || (fabs(value[k]) == bound && k <= i);
+      const bool leads = fabs(value[k]) > bound || (k <= i && fabs(value[k]) == bound);
       if (leads)
         low = fmin(low, fabs(value[k]) - s->quantile * error[k]);
       else

@@ -222,7 +222,7 @@ struct value *model_layer(const struct model *model, const char *name, struct er
     name = model->default_layer;
   }
   const char *near[NAMES_OFFERED] = {NULL};
-  int distance[NAMES_OFFERED];
+  int distance[NAMES_OFFERED] = {0};
   for (int i = 0; i < graph->n_nodes; i++)
     for (int k = 0; k < graph->nodes[i]->n_out; k++) {
       struct value *value = graph->nodes[i]->out[k];

@@ -108,7 +108,7 @@ static bool is_affine(const struct node *node)
   if (node_is_view(node))
     return true;
   if (strcmp(node->type, "Div") == 0)
-    return node->in[1]->t.data != NULL;
+    return node->in[1] && node->in[1]->t.data;
   for (size_t i = 0; i < sizeof always / sizeof *always; i++)
     if (strcmp(node->type, always[i]) == 0)
       return true;

@@ -11,6 +11,7 @@
 /* The layout of data movement's results: that of the first rank-4 input that varies. */
 static enum layout moved_layout(const struct node *node)
 {
+  const enum layout otherwise = node->in[0]->t.layout;
   for (int i = 0; i < node->n_in; i++)
     if (node->in[i] && !node->in[i]->t.data && node->in[i]->t.shape.rank == 4 &&
         !layout_same_bytes(&node->in[i]->t.shape))
@@ -18,7 +19,7 @@ static enum layout moved_layout(const struct node *node)
   for (int i = 0; i < node->n_in; i++)
     if (node->in[i] && !node->in[i]->t.data && node->in[i]->t.shape.rank == 4)
       return node->in[i]->t.layout;
-  return node->in[0]->t.layout;
+  return otherwise;
 }
 
 static bool concat_shape(struct node *node, struct arena *arena, struct error *err)

@@ -22,9 +22,9 @@ static const struct attr *constant_attr(const struct node *node)
 static bool constant_read(const struct node *node, struct tensor *t, struct error *err)
 {
   const struct attr *attr = constant_attr(node);
+  *t = (struct tensor){.dtype = DTYPE_F32, .element = ELEMENT_FLOAT};
   if (!attr)
     return node_error(node, err, "has no attribute value, value_float(s) or value_int(s)");
-  *t = (struct tensor){.dtype = DTYPE_F32, .element = ELEMENT_FLOAT};
   switch (attr->type) {
   case ATTR_TENSOR:
     *t = attr->tensor;
@@ -175,8 +175,8 @@ static bool range_read(const struct node *node, double v[3], int64_t i[3], struc
 
 static bool range_shape(struct node *node, struct arena *arena, struct error *err)
 {
-  double v[3];
-  int64_t i[3];
+  double v[3] = {0};
+  int64_t i[3] = {0};
   (void)arena;
   if (!range_read(node, v, i, err))
     return false;
@@ -192,8 +192,8 @@ static bool range_shape(struct node *node, struct arena *arena, struct error *er
 
 static bool range_forward(const struct call *call, struct error *err)
 {
-  double v[3];
-  int64_t i[3], count = tensor_count(&call->node->out[0]->t);
+  double v[3] = {0};
+  int64_t i[3] = {0}, count = tensor_count(&call->node->out[0]->t);
   if (!range_read(call->node, v, i, err))
     return false;
   if (call->node->out[0]->t.dtype == DTYPE_F32) {

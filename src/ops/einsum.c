@@ -144,12 +144,12 @@ static bool parse(struct node *node, struct einsum *e, struct error *err)
   for (int k = hidden - 1; k >= 0; k--)
     if (!term_push(node, &e->out, &names, (char)('0' + k), err))
       return false;
-  for (char c = 'A'; c <= 'z'; c++) {
+  for (int c = 'A'; c <= 'z'; c++) {
     int uses = 0;
     for (int t = 0; t < e->terms; t++)
       for (int d = 0; d < e->in[t].rank; d++)
         uses += names.name[e->in[t].label[d]] == c;
-    if (uses == 1 && !term_push(node, &e->out, &names, c, err))
+    if (uses == 1 && !term_push(node, &e->out, &names, (char)c, err))
       return false;
   }
   return true;
@@ -547,8 +547,8 @@ static bool adjoints_run(const struct reverse *r, struct error *err)
     if (!r->to[t])
       continue;
     const struct adjoint *a = all->of[t];
-    const void *in[MAX_TERMS];
-    bool batched[MAX_TERMS];
+    const void *in[MAX_TERMS] = {NULL};
+    bool batched[MAX_TERMS] = {false};
     for (int k = 0; k < a->e.terms; k++) {
       in[k] = a->operand[k] < 0 ? (const void *)r->from[0] : r->in[a->operand[k]];
       batched[k] = a->operand[k] < 0 || r->in_batched[a->operand[k]];

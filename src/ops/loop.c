@@ -92,7 +92,7 @@ static void run_part(void *context, int64_t begin, int64_t end)
   const struct run *run = context;
   const struct loop *loop = run->loop;
   int last = loop->rank - 1;
-  int64_t index[LOOP_MAX_RANK], stride[LOOP_OPERANDS], rest = begin;
+  int64_t index[LOOP_MAX_RANK] = {0}, stride[LOOP_OPERANDS], rest = begin;
   char *p[LOOP_OPERANDS];
   for (int d = last; d >= 0; d--) {
     index[d] = rest % loop->dim[d];

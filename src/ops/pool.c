@@ -236,9 +236,12 @@ static void global_maps(void *context, int64_t begin, int64_t end)
       continue;
     }
     memcpy(dst, src, (size_t)c * sizeof *dst);
-    for (int64_t i = 1; i < cells; i++) {
-      const float *row = src + i * c;
-      max_of_rows(dst, &row, 1, true, c);
+    for (int64_t i = 1; i < cells; i += 3) {
+      const int held = cells - i < 3 ? (int)(cells - i) : 3;
+      const float *row[3] = {src + i * c};
+      for (int k = 1; k < held; k++)
+        row[k] = src + (i + k) * c;
+      max_of_rows(dst, row, held, true, c);
     }
   }
 }

@@ -73,10 +73,10 @@ static void log_softmax_part(void *context, int64_t begin, int64_t end)
     const float *x = (const float *)call->in[0] + at;
     float *y = (float *)call->out[0] + at;
     float most = x[0];
-    double sum = 0;
     for (int64_t i = 1; i < s->dim; i++)
       most = x[i * s->inner] > most ? x[i * s->inner] : most;
-    for (int64_t i = 0; i < s->dim; i++)
+    double sum = exp((double)x[0] - (double)most);
+    for (int64_t i = 1; i < s->dim; i++)
       sum += exp((double)x[i * s->inner] - (double)most);
     const double total = log(sum);
     for (int64_t i = 0; i < s->dim; i++)

@@ -226,8 +226,8 @@ static void pad_plane(const struct shift *s, const float *from, float ratio, flo
 /* The greatest power of two for which no density reaches 2^30. */
 static float unit_of(double kernel, int radius)
 {
-  double line = 0;
-  for (int k = -radius; k <= radius; k++)
+  double line = exp(-0.5 * radius * radius / (kernel * kernel));
+  for (int k = 1 - radius; k <= radius; k++)
     line += exp(-0.5 * k * k / (kernel * kernel));
   return (float)exp2(floor(29 - log2(line * line)));
 }

@@ -376,7 +376,7 @@ static void explains_all_classes(void **state)
   assert_ok(penumbra_explanation_array(all, "heatmap", &maps, &err), err);
   assert_true(maps.rank == 3 && maps.dims[0] == 4 && maps.dims[1] == 23 && maps.dims[2] == 19);
   for (int k = 0; k < 4; k++) {
-    char target[8];
+    char target[16];
     (void)snprintf(target, sizeof target, "%d", k);
     request.target = target;
     penumbra_explanation *one = penumbra_explain(model, image, &request, &err);
