@@ -201,7 +201,7 @@ static bool range_forward(const struct call *call, struct error *err)
       ((float *)call->out[0])[k] = (float)(v[0] + (double)k * v[2]);
   } else {
     for (int64_t k = 0; k < count; k++)
-      ((int64_t *)call->out[0])[k] = i[0] + k * i[2];
+      ((int64_t *)call->out[0])[k] = (int64_t)((uint64_t)i[0] + (uint64_t)k * (uint64_t)i[2]); /* k * i[2] may wrap */
   }
   return true;
 }

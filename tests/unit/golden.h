@@ -38,7 +38,7 @@ static inline json_t *golden_json(const char *folder, const char *name)
   json_error_t error;
   json_t *json = json_load_file(golden_path(folder, name), 0, &error);
   if (!json)
-    print_message("%s: %s\n", golden_path(folder, name), error.text);
+    print_message("# %s: %s\n", golden_path(folder, name), error.text);
   assert_non_null(json);
   return json;
 }

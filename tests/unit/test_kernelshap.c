@@ -257,7 +257,7 @@ static void check_errors(int n, const char *more)
     }
   }
   const double share = (double)covered / all, sd = sqrt(square / all - sum / all * sum / all);
-  print_message("%d superpixels, %s: coverage %.3f, SD of z %.3f\n", n, more, share, sd);
+  print_message("# %d superpixels, %s: coverage %.3f, SD of z %.3f\n", n, more, share, sd);
   assert_true(share >= 0.90 && share <= 0.99);
   assert_true(sd >= 0.85 && sd <= 1.15);
   bench_close(&b);

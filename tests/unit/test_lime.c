@@ -237,7 +237,7 @@ static void check_errors(const char *params)
       }
   }
   const double sd = sqrt(square / all - (sum / all) * (sum / all)), share = (double)covered / all;
-  print_message("%s: coverage %.3f, SD of z %.3f, ignored ones within 3 errors %.3f\n", *params ? params : "default",
+  print_message("# %s: coverage %.3f, SD of z %.3f, ignored ones within 3 errors %.3f\n", *params ? params : "default",
                 share, sd, ignored / (2.0 * SEEDS));
   assert_true(share >= 0.90 && share <= 0.99);
   assert_true(sd >= 0.9 && sd <= 1.15);
@@ -292,7 +292,7 @@ static void pairs_lower_the_spread(void **state)
 {
   (void)state;
   const double with = spread(5, 8, pairwise, "samples=800"), without = spread(5, 8, pairwise, "samples=800 pairs=off");
-  print_message("spread with pairs %.4f, without %.4f\n", with, without);
+  print_message("# spread with pairs %.4f, without %.4f\n", with, without);
   assert_true(2 * with <= without);
 }
 
@@ -315,7 +315,7 @@ static void reweighting_is_steadier_at_narrow_kernels(void **state)
   const double narrow = spread(SIDE_Y, SIDE_X, entangled, "samples=500 alpha=0.001 kernel-width=0.08");
   const double steady =
       spread(SIDE_Y, SIDE_X, entangled, "samples=500 alpha=0.001 kernel-width=0.08 sampler=reweighted");
-  print_message("spread at a narrow kernel: weighted %.4f, drawn from it %.4f\n", narrow, steady);
+  print_message("# spread at a narrow kernel: weighted %.4f, drawn from it %.4f\n", narrow, steady);
   assert_true(steady < 0.7 * narrow);
 }
 
@@ -501,7 +501,8 @@ static void time_is_that_of_the_pixels(void **state)
     superpixels_close(&s);
   }
   free(mask);
-  print_message("20 samples of 224x224: %.2f ms with 4 superpixels, %.2f ms with 3136\n", 1e3 * best[0], 1e3 * best[1]);
+  print_message("# 20 samples of 224x224: %.2f ms with 4 superpixels, %.2f ms with 3136\n", 1e3 * best[0],
+                1e3 * best[1]);
   assert_true(best[1] < 3 * best[0]);
   bench_close(&b);
 }

@@ -46,7 +46,7 @@ static void assert_external(const char *location, const char *offset, const char
   struct error err;
   bool ok = load_external(location, offset, length, symlinks, &model, &err);
   if (!ok)
-    print_message("%s\n", err.message);
+    print_message("# %s\n", err.message);
   assert_true(ok);
   assert_memory_equal(value_named(model.graph, "t")->t.data, stored + first, 4 * sizeof *stored);
   assert_string_equal(model.dir, scratch);
@@ -62,7 +62,7 @@ static void refute_external(const char *location, const char *offset, const char
   char start[512];
   (void)snprintf(start, sizeof start, "%s: tensor 't': ", scratch_path("model.onnx"));
   if (strncmp(err.message, start, strlen(start)) != 0 || !strstr(err.message, cause))
-    print_message("%s\nnot: %s…%s\n", err.message, start, cause);
+    print_message("# %s\n# not: %s…%s\n", err.message, start, cause);
   assert_int_equal(strncmp(err.message, start, strlen(start)), 0);
   assert_non_null(strstr(err.message, cause));
 }

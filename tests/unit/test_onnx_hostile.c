@@ -61,7 +61,7 @@ static void bounds_memory(void **state)
     if (expected[kind]) {
       assert_false(ok);
       if (!strstr(err.message, expected[kind]))
-        print_message("%s\n", err.message);
+        print_message("# %s\n", err.message);
       assert_non_null(strstr(err.message, expected[kind]));
     } else {
       assert_true(ok);
@@ -165,7 +165,7 @@ static void reads_or_refuses_shared_files(void **state)
     bool ok = onnx_load(path, NULL, &model, &err);
     assert_true(seconds() - start < 1);
     if (ok == (cases[i].message != NULL) || (!ok && !strstr(err.message, cases[i].message)))
-      print_message("%s: %s\n", path, ok ? "is read" : err.message);
+      print_message("# %s: %s\n", path, ok ? "is read" : err.message);
     assert_int_equal(ok, cases[i].message == NULL);
     if (ok) {
       assert_true(arena_bytes(model.graph->arena) < model.map.size + (1 << 20));
@@ -207,7 +207,7 @@ static void reads_the_conformance_models(void **state)
                    strstr(err.message, "is not supported (float8, int4 and the like)") ||
                    strstr(err.message, "no shape is given");
       if (!named)
-        print_message("%s\n", err.message);
+        print_message("# %s\n", err.message);
       assert_true(named);
     }
     closedir(dir);

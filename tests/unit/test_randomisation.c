@@ -172,7 +172,7 @@ static void test_methods(void **state)
     if (!method)
       continue;
     struct measurement m = measure_with(&s, method, "depths=3", map);
-    print_message("%s: spearman %g, of sizes %g, ssim %g\n", names[i], value_in(&m, "spearman"),
+    print_message("# %s: spearman %g, of sizes %g, ssim %g\n", names[i], value_in(&m, "spearman"),
                   value_in(&m, "spearman_abs"), value_in(&m, "ssim"));
     assert_near(point_in(&m, "spearman", 0), 1, 1e-12);
     assert_near(point_in(&m, "ssim", 0), 1, 1e-9);

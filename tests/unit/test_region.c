@@ -311,7 +311,7 @@ static void test_random_maps(void **state)
     }
     json_decref(records);
   }
-  print_message("of %d seeds the interval holds 0 in %d over %d images, in %d on one\n", SEEDS, over_images, IMAGES,
+  print_message("# of %d seeds the interval holds 0 in %d over %d images, in %d on one\n", SEEDS, over_images, IMAGES,
                 one_image);
   assert_true(over_images >= 180 && over_images < SEEDS);
   assert_true(one_image >= 180);

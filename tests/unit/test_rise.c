@@ -180,7 +180,7 @@ static void errors_are_honest(void **state)
     }
     const int all = SEEDS * H * W;
     const double sd = sqrt(square / all - sum / all * sum / all), share = (double)covered / all;
-    print_message("%s: coverage %.3f, SD of z %.3f\n", *ways[w] ? ways[w] : "default", share, sd);
+    print_message("# %s: coverage %.3f, SD of z %.3f\n", *ways[w] ? ways[w] : "default", share, sd);
     assert_true(sd >= 0.9 && sd <= 1.1);
     assert_true(share >= 0.90 && share <= 0.99);
     free(limit);

@@ -109,7 +109,7 @@ static void compare_on(const char *name, const char *picture, int side, int sequ
     most = fmax(most, fabs((double)(fast.scores[i] - plain.scores[i])));
   for (int64_t i = 0; i < fast.classes; i++)
     moved = fmax(moved, fabs((double)(plain.scores[i] - plain.scores[(int64_t)(steps - 1) * plain.classes + i])));
-  print_message("%s: largest difference %g, largest movement %g\n", name, most, moved);
+  print_message("# %s: largest difference %g, largest movement %g\n", name, most, moved);
   assert_true(most <= 1e-5);
   assert_true(moved > 1e-4); /* else the comparison says nothing */
   for (int i = 0; i < sequences * steps; i++)
@@ -157,7 +157,7 @@ static void test_lockstep(void **state)
   assert_int_equal(lockstep_of(model, x, 0, 7), 7);
   assert_true(lockstep_of(model, x, (size_t)4 << 30, 40) == 32);
   const int few = lockstep_of(model, x, (size_t)160 << 20, 30);
-  print_message("in 160 MiB: %d in lockstep\n", few);
+  print_message("# in 160 MiB: %d in lockstep\n", few);
   assert_true(few >= 2 && few < 30);
   assert_int_equal(lockstep_of(model, x, (size_t)40 << 20, 30), 0);
   mem_free(x);

@@ -139,6 +139,13 @@ static void constants(void **state)
   operator_gives(&(struct operator_spec){.type = "Range", .n_in = 3, .in = {end, start, step}}, NULL, 0);
   operator_refuses(&(struct operator_spec){.type = "Range", .n_in = 3, .in = {start, end, zero}},
                    "in steps of 0 is no range");
+  /* From end to end of the integers: the third multiple of the step is none of them. */
+  operator_gives(&(struct operator_spec){.type = "Range",
+                                         .n_in = 3,
+                                         .in = {{.dtype = DTYPE_I64, .values = (const double[]){-0x1p63}},
+                                                {.dtype = DTYPE_I64, .values = (const double[]){0x1.fffffffffffffp62}},
+                                                {.dtype = DTYPE_I64, .values = (const double[]){0x1p62}}}},
+                 (const double[]){-0x1p63, -0x1p62, 0, 0x1p62}, 4);
   operator_gives(
       &(struct operator_spec){
           .type = "EyeLike", .n_in = 1, .in = {{.rank = 2, .dim = {2, 3}}}, .attrs = {INT_ATTR("k", 1)}, .n_attrs = 1},

@@ -66,7 +66,7 @@ static void reads_every_encoding(void **state)
       struct error err = {0};
       bool ok = load(&m, &bytes, &model, &err);
       if (!ok)
-        print_message("type %d: %s\n", encodings[k].type, err.message);
+        print_message("# type %d: %s\n", encodings[k].type, err.message);
       assert_true(ok);
       const struct tensor *t = &value_named(model.graph, "t")->t;
       bool real = encodings[k].type == FLOAT || encodings[k].type == FLOAT16 || encodings[k].type == DOUBLE ||
@@ -76,7 +76,7 @@ static void reads_every_encoding(void **state)
       for (int i = 0; i < 4; i++) {
         double value = real ? (double)((float *)t->data)[i] : (double)((int64_t *)t->data)[i];
         if (value != encodings[k].expected[i])
-          print_message("type %d way %d element %d: %g\n", encodings[k].type, way, i, value);
+          print_message("# type %d way %d element %d: %g\n", encodings[k].type, way, i, value);
         assert_true(value == encodings[k].expected[i]);
       }
       onnx_unload(&model);
