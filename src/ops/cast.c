@@ -117,6 +117,8 @@ static bool cast_shape(struct node *node, struct arena *arena, struct error *err
 static bool cast_like_shape(struct node *node, struct arena *arena, struct error *err)
 {
   const struct tensor *like = &node->in[1]->t;
+  node->n_in =
+      1; /* only the type was of interest: a constant remains one, though it is cast like something that varies */
   return cast_to(node, arena, like->dtype, like->element, err);
 }
 
@@ -157,12 +159,26 @@ static bool cast_sends(const struct node *node, enum rule rule, unsigned *inputs
 }
 
 static const struct backward cast_backward = {
-  .flags = BACKWARD_ADDS | BACKWARD_PASSES, .sends = cast_sends, .run = cast_backward_run};
+    .flags = BACKWARD_ADDS | BACKWARD_PASSES, .sends = cast_sends, .run = cast_backward_run};
 
 OP_TABLE(cast) = {
-  {.type = "Cast", .since = 6, .min_in = 1, .max_in = 1, .max_out = 1, .shape = cast_shape, .forward = cast_forward,
-   .is_view = cast_is_view, .backward = &cast_backward},
-  {.type = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .max_out = 1, .shape = cast_like_shape,
-   .forward = cast_forward, .is_view = cast_is_view, .backward = &cast_backward},
-  {.type = NULL},
+    {.type = "Cast",
+     .since = 6,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .shape = cast_shape,
+     .forward = cast_forward,
+     .is_view = cast_is_view,
+     .backward = &cast_backward},
+    {.type = "CastLike",
+     .since = 15,
+     .min_in = 2,
+     .max_in = 2,
+     .max_out = 1,
+     .shape = cast_like_shape,
+     .forward = cast_forward,
+     .is_view = cast_is_view,
+     .backward = &cast_backward},
+    {.type = NULL},
 };

@@ -464,7 +464,6 @@ static int steps_of(struct post p, struct step out[2])
       [UNARY_SILU] = dnnl_eltwise_swish,
       [UNARY_GELU_ERF] = dnnl_eltwise_gelu_erf,
       [UNARY_GELU_TANH] = dnnl_eltwise_gelu_tanh,
-      [UNARY_SOFTPLUS] = dnnl_eltwise_soft_relu,
       [UNARY_MISH] = dnnl_eltwise_mish,
       [UNARY_EXP] = dnnl_eltwise_exp,
       [UNARY_LOG] = dnnl_eltwise_log,
@@ -480,7 +479,6 @@ static int steps_of(struct post p, struct step out[2])
     out[0].alpha = 0;
     break;
   case UNARY_SILU:
-  case UNARY_SOFTPLUS:
     out[0].alpha = 1;
     break;
   case UNARY_HARD_SWISH: /* v2 has these constants built in and ignores them */
