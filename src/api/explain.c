@@ -127,26 +127,47 @@ static bool to_source(struct explanation *e, const struct input *input, struct e
   return ok && (on_source || !segments);
 }
 
+/* The pixel that holds the maximum; of several, as where a map is constant over cells, the one nearest to their middle.
+ */
+static int64_t strongest(const float *x, int64_t width, int64_t height, float highest)
+{
+  double sum_x = 0, sum_y = 0, nearest = INFINITY;
+  int64_t n = 0, at = 0;
+  for (int64_t i = 0; i < width * height; i++)
+    if (x[i] == highest) {
+      sum_x += (double)(i % width);
+      sum_y += (double)(i / width);
+      n++;
+    }
+  for (int64_t i = 0; i < width * height; i++) {
+    if (x[i] != highest)
+      continue;
+    const double dx = (double)(i % width) - sum_x / (double)n, dy = (double)(i / width) - sum_y / (double)n;
+    if (dx * dx + dy * dy < nearest) {
+      nearest = dx * dx + dy * dy;
+      at = i;
+    }
+  }
+  return at;
+}
+
 static json_t *map_json(const struct explanation *e)
 {
   const struct npy *heat = explanation_find(e, "heatmap");
   const int64_t width = heat->dim[heat->rank - 1], height = heat->dim[heat->rank - 2];
   const float *x = (const float *)heat->data + (e->all_targets ? e->target * width * height : 0);
-  double lo = INFINITY, hi = -INFINITY, sum = 0;
-  int64_t at = 0;
+  double sum = 0;
+  float lo = INFINITY, hi = -INFINITY;
   for (int64_t i = 0; i < width * height; i++) {
-    const double v = (double)x[i];
-    sum += v;
-    lo = fmin(lo, v);
-    if (v > hi) {
-      hi = v;
-      at = i;
-    }
+    sum += (double)x[i];
+    lo = fminf(lo, x[i]);
+    hi = fmaxf(hi, x[i]);
   }
+  const int64_t at = strongest(x, width, height, hi);
   return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:[I,I]}", "file", "heatmap.npy", "width", (json_int_t)width,
-                   "height", (json_int_t)height, "min", json_number_or_null(lo), "max", json_number_or_null(hi), "mean",
-                   json_number_or_null(sum / (double)(width * height)), "sum", json_number_or_null(sum), "strongest",
-                   (json_int_t)(at % width), (json_int_t)(at / width));
+                   "height", (json_int_t)height, "min", json_number_or_null((double)lo), "max",
+                   json_number_or_null((double)hi), "mean", json_number_or_null(sum / (double)(width * height)), "sum",
+                   json_number_or_null(sum), "strongest", (json_int_t)(at % width), (json_int_t)(at / width));
 }
 
 /* The highest scores with their labels, ties by index. */
