@@ -7,6 +7,7 @@
 Tests of suite 'slow' are left out unless a suite is named. Status 1 if anything failed, or nothing ran.
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -50,9 +51,14 @@ def main():
         arguments = ["--no-suite", "slow", *arguments]
     log = build / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
+    # What a sanitizer finds is a crash, not a line on stderr or the status of an ordinary error; too big is NULL.
+    strict = "halt_on_error=1:abort_on_error=1:print_stacktrace=1:"
+    environment = {**os.environ,
+                   "ASAN_OPTIONS": strict + "allocator_may_return_null=1:" + os.environ.get("ASAN_OPTIONS", ""),
+                   "UBSAN_OPTIONS": strict + os.environ.get("UBSAN_OPTIONS", "")}
     # Limits are for hangs: a busy machine or a sanitizer must not look like one.
     status = subprocess.run(["meson", "test", "-C", str(build), "--timeout-multiplier", "6", *arguments],
-                            check=False).returncode
+                            env=environment, check=False).returncode
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
 
     passed = failed = 0
