@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Features: images are streamed past a layer; then its strongest activations are projected back to the pixels. */
+#include "api/object.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "methods/feature_search.h"
+#include "methods/feature_views.h"
+#include "render/feature_sheet.h"
+#include "render/render.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_TOP = 64, DEFAULT_TOP = 9, DEFAULT_MAPS = 16, CACHED = 16, PATH_SIZE = 4096 };
+
+enum scale { SCALE_OWN, SCALE_COMMON, SCALE_FIXED };
+
+struct penumbra_features {
+  const struct penumbra_model *model;
+  penumbra_features_request request;
+  struct session *session;
+  struct backward_info info;
+  struct feature_search search;
+  int *maps, n_maps; /* named ones; else the n_maps strongest */
+  bool strongest;
+  enum scale scale;
+  double limit; /* SCALE_FIXED */
+  float *scores, *activations;
+  double seconds;
+};
+
+static double now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- what is asked ---------------------------------------------------------------------------------------------- */
+
+static bool add_map(struct penumbra_features *f, const char *text, size_t length, struct error *err)
+{
+  char number[16];
+  int64_t map = -1;
+  if (length < sizeof number) {
+    memcpy(number, text, length);
+    number[length] = '\0';
+  }
+  if (length >= sizeof number || !str_integer(number, &map))
+    return error_set(err, ERROR_USAGE, "feature-map: '%.40s' is none of strongest:N, K, K,K,…, all", text);
+  if (map < 0 || map >= f->search.channels)
+    return error_set(err, ERROR_USAGE, "feature-map: %lld is outside 0..%d of layer '%.60s'", (long long)map,
+                     f->search.channels - 1, f->session->layer.name);
+  for (int i = 0; i < f->n_maps; i++)
+    if (f->maps[i] == (int)map)
+      return true;
+  f->maps[f->n_maps++] = (int)map;
+  return true;
+}
+
+static bool read_maps(struct penumbra_features *f, struct error *err)
+{
+  static const char word[] = "strongest:";
+  const char *text = f->request.feature_map ? f->request.feature_map : "";
+  int64_t n = DEFAULT_MAPS;
+  f->maps = mem_zero((size_t)f->search.channels, sizeof *f->maps);
+  if (!f->maps)
+    return error_memory(err, "feature maps");
+  f->strongest = !*text || strcmp(text, "strongest") == 0 || strncmp(text, word, sizeof word - 1) == 0;
+  if (f->strongest) {
+    if (strchr(text, ':') && (!str_integer(text + sizeof word - 1, &n) || n < 1))
+      return error_set(err, ERROR_USAGE, "feature-map: '%.40s': strongest:N takes a number from 1", text);
+    f->n_maps = n < f->search.channels ? (int)n : f->search.channels;
+    return true;
+  }
+  if (strcmp(text, "all") == 0) {
+    for (; f->n_maps < f->search.channels; f->n_maps++)
+      f->maps[f->n_maps] = f->n_maps;
+    return true;
+  }
+  for (;;) {
+    const size_t length = strcspn(text, ",");
+    if (!add_map(f, text, length, err))
+      return false;
+    if (!text[length])
+      return true;
+    text += length + 1;
+  }
+}
+
+static bool read_scale(struct penumbra_features *f, struct error *err)
+{
+  const char *text = f->request.scale ? f->request.scale : "own";
+  if (strcmp(text, "own") == 0)
+    f->scale = SCALE_OWN;
+  else if (strcmp(text, "common") == 0)
+    f->scale = SCALE_COMMON;
+  else if (str_number(text, &f->limit) && f->limit > 0)
+    f->scale = SCALE_FIXED;
+  else
+    return error_set(err, ERROR_USAGE, "scale: '%.40s' is none of own, common, a number above 0", text);
+  return true;
+}
+
+static bool open_features(struct penumbra_features *f, struct error *err)
+{
+  penumbra_features_request *r = &f->request;
+  if (!f->model->onnx)
+    return error_set(err, ERROR_USAGE, "features: this classifier only predicts, its layers cannot be seen");
+  r->layer = r->layer ? r->layer : "";
+  r->top = r->top ? r->top : DEFAULT_TOP;
+  r->per_image = r->per_image ? r->per_image : 1;
+  if (r->top < 1 || r->top > MOST_TOP)
+    return error_set(err, ERROR_USAGE, "top: %d is outside 1..%d", r->top, MOST_TOP);
+  if (r->per_image < 1)
+    return error_set(err, ERROR_USAGE, "per-image: %d is below 1", r->per_image);
+  const struct session_options options = {.threads = r->threads, .memory = r->memory, .layer = r->layer};
+  f->session = session_open(f->model->predictor, &options, err);
+  if (!f->session)
+    return false;
+  const int h = f->session->layer.height, w = f->session->layer.width, c = f->session->layer.channels;
+  f->scores = mem_zero((size_t)f->model->predictor->classes, sizeof *f->scores);
+  f->activations = mem_zero((size_t)h * (size_t)w, (size_t)c * sizeof *f->activations);
+  if (!f->scores || !f->activations)
+    return error_memory(err, "features");
+  return feature_views_check(f->session, r->layer, &f->info, err) &&
+         feature_search_init(&f->search, h, w, c, r->top, r->per_image, err) && read_maps(f, err) && read_scale(f, err);
+}
+
+penumbra_features *penumbra_features_new(const penumbra_model *model, const penumbra_features_request *request,
+                                         penumbra_error *err)
+{
+  struct error failed = {ERROR_NONE};
+  struct penumbra_features *f = mem_zero(1, sizeof *f);
+  bool ok = f || error_memory(&failed, "features");
+  if (ok) {
+    f->model = model;
+    ok = !request || api_struct(&f->request, sizeof f->request, request, "penumbra_features_request", &failed);
+  }
+  if (ok && open_features(f, &failed))
+    return f;
+  penumbra_features_free(f);
+  api_error(err, &failed);
+  return NULL;
+}
+
+void penumbra_features_free(penumbra_features *f)
+{
+  if (!f)
+    return;
+  feature_search_free(&f->search);
+  session_close(f->session);
+  mem_free(f->maps);
+  mem_free(f->scores);
+  mem_free(f->activations);
+  mem_free(f);
+}
+
+const char *penumbra_features_layer(const penumbra_features *f)
+{
+  return f->session->layer.name;
+}
+
+/* ---- images ----------------------------------------------------------------------------------------------------- */
+
+bool penumbra_features_add(penumbra_features *f, const penumbra_image *image, penumbra_error *err)
+{
+  struct error failed = {ERROR_NONE};
+  struct input input = {0};
+  const double from = now();
+  const bool ok = api_preprocess(f->model, image, &input, &failed) &&
+                  (session_predict(f->session, input.x, 1, f->scores, f->activations, &failed) ||
+                   error_prefix(&failed, "%s", image->name)) &&
+                  feature_search_add(&f->search, image->name, image->sha256, f->activations, &failed);
+  input_free(&input);
+  f->seconds += now() - from;
+  return ok || api_error(err, &failed);
+}
+
+bool penumbra_features_has(const penumbra_features *f, const char *sha256)
+{
+  return feature_search_has(&f->search, sha256);
+}
+
+char *penumbra_features_state(const penumbra_features *f, penumbra_error *err)
+{
+  return api_text(feature_search_state(&f->search), err);
+}
+
+bool penumbra_features_restore(penumbra_features *f, const char *state, penumbra_error *err)
+{
+  struct error failed = {ERROR_NONE};
+  json_error_t why;
+  json_t *root = json_loads(state, JSON_REJECT_DUPLICATES, &why);
+  const bool ok =
+      root ? feature_search_restore(&f->search, root, &failed)
+           : error_set(&failed, ERROR_FAILED, "features: the state is no JSON: line %d: %.120s", why.line, why.text);
+  json_decref(root);
+  return ok || api_error(err, &failed);
+}
+
+/* ---- inputs of the strongest activations, as many as are needed at once and a few more ------------------------------
+ */
+
+struct held {
+  int image; /* -1: free */
+  int64_t used;
+  struct input input;
+};
+
+struct saving {
+  struct penumbra_features *f;
+  const struct output *out;
+  penumbra_image_source *open;
+  void *context;
+  struct held *held;
+  int n_held;
+  int64_t turn; /* of maps: what this one needs stays */
+  struct feature_sheet sheet;
+  int sheets, on_sheet;
+  json_t *maps, *warnings, *sheet_names;
+  int64_t done, total;
+  double started;
+};
+
+static const struct input *input_of(struct saving *s, int image, struct error *err)
+{
+  struct held *oldest = &s->held[0];
+  for (int i = 0; i < s->n_held; i++) {
+    struct held *h = &s->held[i];
+    if (h->image == image) {
+      h->used = s->turn;
+      return &h->input;
+    }
+    if (h->used < oldest->used)
+      oldest = h;
+  }
+  const struct feature_image *wanted = &s->f->search.images[image];
+  penumbra_error cause = {0};
+  penumbra_image *picture = s->open(s->context, wanted->name, wanted->sha256, &cause);
+  if (!picture) {
+    error_set(err, (enum error_code)(cause.code ? cause.code : PENUMBRA_FAILED), "%s",
+              *cause.message ? cause.message : "an image cannot be had again");
+    return NULL;
+  }
+  input_free(&oldest->input);
+  *oldest = (struct held){.image = -1};
+  bool ok = strcmp(picture->sha256, wanted->sha256) == 0 ||
+            error_set(err, ERROR_FAILED, "%.160s: is another image than before", wanted->name);
+  ok = ok && api_preprocess(s->f->model, picture, &oldest->input, err);
+  penumbra_image_close(picture);
+  if (!ok)
+    return NULL;
+  oldest->image = image;
+  oldest->used = s->turn;
+  return &oldest->input;
+}
+
+/* ---- pictures --------------------------------------------------------------------------------------------------- */
+
+static unsigned char code_of(double share)
+{
+  return (unsigned char)lround(255 * (share < 0 ? 0 : share > 1 ? 1 : share));
+}
+
+/* Which channel of the model is red, green, blue. */
+static int channel_of(const struct saving *s, int c, int color)
+{
+  return c < 3 ? 0 : s->f->model->card->channels == CHANNELS_BGR ? 2 - color : color;
+}
+
+/* The projection about grey. */
+static bool picture_projection(const struct saving *s, const struct feature_view *view, double limit, struct image *out,
+                               struct error *err)
+{
+  const int w = view->box[2] - view->box[0], h = view->box[3] - view->box[1], c = s->f->model->predictor->channels;
+  if (!image_new(out, w, h, 3, PIXEL_U8, err))
+    return false;
+  unsigned char *to = out->data;
+  for (int64_t i = 0; i < (int64_t)w * h; i++)
+    for (int k = 0; k < 3; k++)
+      to[3 * i + k] = code_of(
+          limit > 0 ? 0.5 + (double)view->projection[(int64_t)channel_of(s, c, k) * w * h + i] / limit / 2 : 0.5);
+  return true;
+}
+
+/* What the unit sees of the picture, on the model's grid. A tensor has no codes of black and white: its extremes. */
+static bool picture_patch(const struct saving *s, const struct feature_view *view, const struct input *input,
+                          struct image *out, struct error *err)
+{
+  const int w = view->box[2] - view->box[0], h = view->box[3] - view->box[1], c = input->channels;
+  const int width = input->geometry.width, height = input->geometry.height;
+  double lo = input->lo, hi = input->hi;
+  if (input->preprocessed) {
+    lo = INFINITY;
+    hi = -INFINITY;
+    for (int64_t i = 0; i < (int64_t)width * height * c; i++) {
+      lo = fmin(lo, (double)input->u[i]);
+      hi = fmax(hi, (double)input->u[i]);
+    }
+  }
+  if (!image_new(out, w, h, 3, PIXEL_U8, err))
+    return false;
+  unsigned char *to = out->data;
+  for (int y = 0; y < h; y++)
+    for (int x = 0; x < w; x++)
+      for (int k = 0; k < 3; k++) {
+        const int64_t at = ((int64_t)(view->box[1] + y) * width + view->box[0] + x) * c + channel_of(s, c, k);
+        *to++ = code_of(hi > lo ? ((double)input->u[at] - lo) / (hi - lo) : 0.5);
+      }
+  return true;
+}
+
+static const char *base_name(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  return slash && slash[1] ? slash + 1 : path;
+}
+
+static bool put_tiles(struct saving *s, const struct feature_hit *hit, const struct feature_view *view,
+                      const struct input *input, int tile, double limit, struct error *err)
+{
+  const struct penumbra_features *f = s->f;
+  char captions[FEATURE_SHEET_BLOCKS][96], value[TEXT_NUMBER], scale[TEXT_NUMBER];
+  struct image pictures[FEATURE_SHEET_BLOCKS] = {{0}};
+  const int *box = view->box, *frame = view->frame;
+  (void)snprintf(captions[0], sizeof captions[0], "%s, scale \xc2\xb1%s",
+                 text_number((double)view->value, 3, false, value), text_number(limit, 2, false, scale));
+  (void)snprintf(captions[1], sizeof captions[1], "%.90s", base_name(f->search.images[hit->image].name));
+  (void)snprintf(captions[2], sizeof captions[2], "unit %d,%d of %d x %d", hit->y, hit->x, f->search.height,
+                 f->search.width);
+  double most = 0;
+  for (int i = 0; i < f->search.height * f->search.width; i++)
+    most = fmax(most, (double)view->activity[i]);
+  bool ok = picture_projection(s, view, limit, &pictures[0], err) && picture_patch(s, view, input, &pictures[1], err) &&
+            render_map(view->activity, f->search.height, f->search.width, most, colormap_find("inferno"), 1,
+                       &pictures[2], err);
+  for (int b = 0; ok && b < FEATURE_SHEET_BLOCKS; b++) {
+    struct feature_tile what = {.picture = &pictures[b], .smooth = b < 2, .border = b < 2, .caption = captions[b]};
+    const int own[4] = {frame[0] - box[0], frame[1] - box[1], frame[2] - box[0], frame[3] - box[1]};
+    const int whole[4] = {0, 0, pictures[b].width, pictures[b].height};
+    memcpy(what.frame, b < 2 ? own : whole, sizeof what.frame);
+    ok = feature_sheet_put(&s->sheet, s->on_sheet, b, tile, &what, err);
+  }
+  for (int b = 0; b < FEATURE_SHEET_BLOCKS; b++)
+    image_free(&pictures[b]);
+  return ok;
+}
+
+/* ---- sheets ----------------------------------------------------------------------------------------------------- */
+
+static bool begin_sheet(struct saving *s, int left, struct error *err)
+{
+  const struct penumbra_features *f = s->f;
+  char title[200], text[600], number[48] = "";
+  if (f->request.per_image > 1)
+    (void)snprintf(number, sizeof number, " (at most %d of one image)", f->request.per_image);
+  (void)snprintf(title, sizeof title, "What excites layer %.80s of %.80s", f->session->layer.name,
+                 base_name(f->model->onnx->path));
+  (void)snprintf(text, sizeof text,
+                 "%s feature maps, the %d strongest activations of each over %d images%s. Left: what excited the unit, "
+                 "projected back to the pixels by the deconvnet, about grey on the scale given. Middle: what the unit "
+                 "sees of the image. Right: the map's activity on the whole image, black none, bright most.",
+                 f->strongest ? "The strongest" : "The chosen", f->request.top, f->search.n_images, number);
+  s->on_sheet = 0;
+  return feature_sheet_begin(&s->sheet, left < FEATURE_SHEET_MAPS ? left : FEATURE_SHEET_MAPS, f->request.top, title,
+                             text, err);
+}
+
+static bool write_sheet(struct saving *s, struct error *err)
+{
+  char name[64] = "features.png", path[PATH_SIZE];
+  if (++s->sheets > 1)
+    (void)snprintf(name, sizeof name, "features-%d.png", s->sheets);
+  const bool ok = output_path(s->out, name, path, sizeof path, err) && image_write_png(&s->sheet.canvas, path, err) &&
+                  (json_array_append_new(s->sheet_names, json_string(name)) == 0 || error_memory(err, "features"));
+  feature_sheet_end(&s->sheet);
+  return ok;
+}
+
+/* ---- one feature map -------------------------------------------------------------------------------------------- */
+
+static bool write_array(const struct saving *s, const char *kind, int map, int rank, struct npy *array, int rank_of_hit,
+                        char name[64], struct error *err)
+{
+  char path[PATH_SIZE];
+  array->rank = rank;
+  (void)snprintf(name, 64, "%s-%d-%d.npy", kind, map, rank_of_hit + 1);
+  return output_path(s->out, name, path, sizeof path, err) && npy_write(path, array, err);
+}
+
+static double largest(const struct feature_view *view, int channels)
+{
+  const int64_t n = (int64_t)channels * (view->box[2] - view->box[0]) * (view->box[3] - view->box[1]);
+  double most = 0;
+  for (int64_t i = 0; i < n; i++)
+    most = fmax(most, fabs((double)view->projection[i]));
+  return most;
+}
+
+static json_t *save_hit(struct saving *s, int map, int i, const struct feature_hit *hit,
+                        const struct feature_view *view, double limit, struct error *err)
+{
+  const struct penumbra_features *f = s->f;
+  const int *b = view->box;
+  char names[2][64];
+  struct npy projection = {NPY_F32, 3, {f->model->predictor->channels, b[3] - b[1], b[2] - b[0]}, view->projection};
+  struct npy activity = {NPY_F32, 2, {f->search.height, f->search.width}, view->activity};
+  if (!write_array(s, "map", map, 3, &projection, i, names[0], err) ||
+      !write_array(s, "activity", map, 2, &activity, i, names[1], err))
+    return NULL;
+  json_t *entry =
+      json_pack("{s:s, s:s, s:o, s:[i,i], s:[i,i,i,i], s:o, s:s, s:s}", "image", f->search.images[hit->image].name,
+                "sha256", f->search.images[hit->image].sha256, "activation", json_number_or_null((double)view->value),
+                "unit", hit->y, hit->x, "receptive_field", b[0], b[1], b[2], b[3], "scale", json_number_or_null(limit),
+                "projection", names[0], "activity", names[1]);
+  if (!entry)
+    error_memory(err, "features");
+  return entry;
+}
+
+static bool report_progress(struct saving *s, int n, struct error *err)
+{
+  const penumbra_features_request *r = &s->f->request;
+  s->done += n;
+  if (!r->progress)
+    return true;
+  const double seconds = now() - s->started;
+  const penumbra_progress p = {.done = s->done,
+                               .total = s->total,
+                               .seconds = seconds,
+                               .remaining = s->done ? seconds * (double)(s->total - s->done) / (double)s->done : -1,
+                               .stage = "projections"};
+  return r->progress(r->progress_context, &p) || error_set(err, ERROR_CANCELLED, "cancelled");
+}
+
+static bool save_views(struct saving *s, int map, const struct feature_hit *hits, struct feature_view *views,
+                       const struct input *const *inputs, int n, json_t *list, struct error *err)
+{
+  const struct penumbra_features *f = s->f;
+  const int channels = f->model->predictor->channels;
+  double common = f->scale == SCALE_FIXED ? f->limit : 0;
+  for (int i = 0; f->scale == SCALE_COMMON && i < n; i++)
+    common = fmax(common, largest(&views[i], channels));
+  for (int i = 0; i < n; i++) {
+    const double limit = f->scale == SCALE_OWN ? largest(&views[i], channels) : common;
+    json_t *entry = save_hit(s, map, i, &hits[i], &views[i], limit, err);
+    if (!entry || json_array_append_new(list, entry) != 0)
+      return entry ? error_memory(err, "features") : false;
+    if (!put_tiles(s, &hits[i], &views[i], inputs[i], i, limit, err))
+      return false;
+  }
+  return true;
+}
+
+static bool save_map(struct saving *s, int map, struct error *err)
+{
+  const struct penumbra_features *f = s->f;
+  const int n = f->search.counts[map];
+  const struct feature_hit *hits = f->search.hits + (size_t)map * (size_t)f->search.top;
+  struct feature_view views[MOST_TOP] = {{0}};
+  const struct input *inputs[MOST_TOP];
+  char caption[160], strongest[TEXT_NUMBER], total[TEXT_NUMBER];
+  json_t *list = json_array();
+  bool ok = list != NULL || error_memory(err, "features");
+  s->turn++;
+  for (int i = 0; ok && i < n; i++) {
+    ok = (inputs[i] = input_of(s, hits[i].image, err)) != NULL;
+    if (ok)
+      views[i] = (struct feature_view){.x = inputs[i]->x, .y = hits[i].y, .u = hits[i].x};
+  }
+  ok = ok && (n == 0 || feature_views(f->session, f->model->onnx, f->request.layer, map, views, n, err)) &&
+       save_views(s, map, hits, views, inputs, n, list, err);
+  feature_views_free(views, n);
+  if (!ok) {
+    json_decref(list);
+    return false;
+  }
+  if (n)
+    (void)snprintf(caption, sizeof caption, "feature map %d: strongest %s, %s in all images", map,
+                   text_number((double)hits[0].value, 3, false, strongest),
+                   text_number(feature_search_total(&f->search, map), 3, false, total));
+  else
+    (void)snprintf(caption, sizeof caption, "feature map %d: not active on any image", map);
+  feature_sheet_caption(&s->sheet, s->on_sheet, caption);
+  if (n == 0)
+    json_array_append_new(
+        s->warnings, json_pack("{s:s, s:o}", "id", "flat-map", "message",
+                               json_sprintf("feature map %d is not active on any image: nothing to project", map)));
+  json_t *entry = json_pack("{s:i, s:o, s:o}", "feature_map", map, "total",
+                            json_number_or_null(feature_search_total(&f->search, map)), "top", list);
+  return ((entry && json_array_append_new(s->maps, entry) == 0) || error_memory(err, "features")) &&
+         report_progress(s, n, err);
+}
+
+/* ---- the folder ------------------------------------------------------------------------------------------------- */
+
+static json_t *features_json(const struct saving *s)
+{
+  const struct penumbra_features *f = s->f;
+  const penumbra_features_request *r = &f->request;
+  json_t *images = json_array();
+  for (int i = 0; i < f->search.n_images; i++)
+    json_array_append_new(
+        images, json_pack("{s:s, s:s}", "path", f->search.images[i].name, "sha256", f->search.images[i].sha256));
+  return json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:i, s:i}, s:{s:s, s:i, s:i, s:s}, s:i, s:O, s:O, "
+                   "s:O, s:o, s:{s:f, s:f}}",
+                   "schema", "penumbra-features/1", "tool", "name", "penumbra", "version", PENUMBRA_VERSION, "model",
+                   "path", f->model->onnx->path, "sha256", model_sha256(f->model), "layer", "name",
+                   f->session->layer.name, "height", f->search.height, "width", f->search.width, "feature_maps",
+                   f->search.channels, "settings", "feature_map", r->feature_map ? r->feature_map : "strongest:16",
+                   "top", r->top, "per_image", r->per_image, "scale", r->scale ? r->scale : "own", "rectifiers",
+                   f->info.rectifiers, "maps", s->maps, "sheets", s->sheet_names, "warnings", s->warnings, "images",
+                   images, "timing", "search_s", f->seconds, "projections_s", now() - s->started);
+}
+
+static void warn_of_rules(struct saving *s)
+{
+  const struct backward_info *info = &s->f->info;
+  if (info->activations > 0)
+    json_array_append_new(
+        s->warnings,
+        json_pack("{s:s, s:o}", "id", "deconv-activation", "message",
+                  json_sprintf("%d activations on the way are no Relu (%s, …): the rule is defined for Relu and takes "
+                               "them for one",
+                               info->activations, info->activation)));
+  if (info->straight)
+    json_array_append_new(s->warnings, json_pack("{s:s, s:s}", "id", "quantised-gradient", "message",
+                                                 "rounding of quantised values is passed as if it were none"));
+}
+
+static bool save_maps(struct saving *s, const int *maps, int n, struct error *err)
+{
+  bool ok = true;
+  for (int i = 0; ok && i < n; i++) {
+    ok = (i % FEATURE_SHEET_MAPS != 0 || begin_sheet(s, n - i, err)) && save_map(s, maps[i], err);
+    s->on_sheet++;
+    if (ok && (s->on_sheet == s->sheet.maps))
+      ok = write_sheet(s, err);
+  }
+  feature_sheet_end(&s->sheet);
+  return ok;
+}
+
+static bool save_all(struct saving *s, struct error *err)
+{
+  struct penumbra_features *f = s->f;
+  char path[PATH_SIZE];
+  int n = f->n_maps;
+  if (f->search.n_images == 0)
+    return error_set(err, ERROR_USAGE, "features: no image was added");
+  if (f->strongest && (n = feature_search_strongest(&f->search, f->n_maps, f->maps, err)) < 1)
+    return n < 0 ? false
+                 : error_set(err, ERROR_FAILED, "layer '%.60s' is not active on any image (flat-map)",
+                             f->session->layer.name);
+  for (int i = 0; i < n; i++)
+    s->total += f->search.counts[f->maps[i]];
+  warn_of_rules(s);
+  json_t *root = NULL;
+  const bool ok = save_maps(s, f->maps, n, err) && output_path(s->out, "features.json", path, sizeof path, err) &&
+                  ((root = features_json(s)) || error_memory(err, "features")) && json_write_path(root, path, err);
+  json_decref(root);
+  return ok;
+}
+
+bool penumbra_features_save(penumbra_features *f, const char *dir, unsigned flags, penumbra_image_source *open,
+                            void *context, penumbra_error *err)
+{
+  struct error failed = {ERROR_NONE};
+  struct output out = {0};
+  struct saving s = {.f = f,
+                     .out = &out,
+                     .open = open,
+                     .context = context,
+                     .n_held = f->request.top + CACHED,
+                     .maps = json_array(),
+                     .warnings = json_array(),
+                     .sheet_names = json_array(),
+                     .started = now()};
+  s.held = mem_zero((size_t)s.n_held, sizeof *s.held);
+  bool ok = (s.held && s.maps && s.warnings && s.sheet_names) || error_memory(&failed, "features");
+  for (int i = 0; ok && i < s.n_held; i++)
+    s.held[i].image = -1;
+  ok = ok && output_begin(&out, dir, (flags & PENUMBRA_OVERWRITE) != 0, &failed) && save_all(&s, &failed) &&
+       output_commit(&out, &failed);
+  output_end(&out);
+  for (int i = 0; s.held && i < s.n_held; i++)
+    input_free(&s.held[i].input);
+  mem_free(s.held);
+  json_decref(s.maps);
+  json_decref(s.warnings);
+  json_decref(s.sheet_names);
+  return ok || api_error(err, &failed);
+}
