@@ -215,6 +215,9 @@ typedef struct penumbra_features_request {
   const char *feature_map; /* "strongest:N" (NULL: 16) by total activation over all images, "K", "K,K,…" or "all" */
   int top;                 /* strongest activations of each map, 1..64; 0: 9 */
   int per_image;           /* of them at most so many of one image; 0: 1 */
+  const char *rule;        /* "deconvnet" (Zeiler & Fergus), "guided" (Springenberg et al.), or "auto" (NULL): guided
+                              where no max pooling lies before the layer, for there the deconvnet's projections are the
+                              same for every image */
   const char *scale;       /* of the projections' pictures: "own" (NULL), "common" to those of a map, or a number */
   int threads;             /* < 1: all cores; the result does not depend on it */
   size_t memory;           /* bytes beyond the model's weights, 0: 1 GiB */
@@ -242,8 +245,8 @@ PENUMBRA_API bool penumbra_features_restore(penumbra_features *features, const c
 /* Gives an image that was added once more, by name and SHA-256; the caller of penumbra_features_save implements it. */
 typedef penumbra_image *penumbra_image_source(void *context, const char *name, const char *sha256, penumbra_error *err);
 /* Project the strongest activations back to the pixels and write the contact sheets features.png (features-2.png, …),
- * features.json and the arrays: map-K-I.npy, the projection [C,h,w] of map K's I-th strongest activation within its
- * receptive field, and activity-K-I.npy, the map on that image. Folder `dir` appears whole or not at all. */
+ * features.json and the arrays: map-K.npy, the projections [n,C,h,w] of map K's n strongest activations within their
+ * receptive fields, and activity-K.npy, the map on those images. Folder `dir` appears whole or not at all. */
 PENUMBRA_API bool penumbra_features_save(penumbra_features *features, const char *dir, unsigned flags,
                                          penumbra_image_source *open, void *context, penumbra_error *err);
 

@@ -26,6 +26,8 @@ struct penumbra_features {
   struct feature_search search;
   int *maps, n_maps; /* named ones; else the n_maps strongest */
   bool strongest;
+  struct feature_source source;
+  int switches; /* max poolings before the layer */
   enum scale scale;
   double limit; /* SCALE_FIXED */
   float *scores, *activations;
@@ -105,6 +107,25 @@ static bool read_scale(struct penumbra_features *f, struct error *err)
   return true;
 }
 
+static bool read_rule(struct penumbra_features *f, struct error *err)
+{
+  const char *rule = f->request.rule ? f->request.rule : "auto";
+  f->source = (struct feature_source){f->session, f->model->onnx, f->request.layer, RULE_DECONV};
+  f->switches = feature_views_switches(f->model->onnx, f->request.layer, err);
+  if (f->switches < 0)
+    return false;
+  if (strcmp(rule, "guided") == 0 || (strcmp(rule, "auto") == 0 && f->switches == 0))
+    f->source.rule = RULE_GUIDED;
+  else if (strcmp(rule, "auto") != 0 && strcmp(rule, "deconvnet") != 0)
+    return error_set(err, ERROR_USAGE, "rule: '%.40s' is none of auto, deconvnet, guided", rule);
+  return feature_views_check(&f->source, &f->info, err);
+}
+
+static const char *rule_name(const struct penumbra_features *f)
+{
+  return f->source.rule == RULE_GUIDED ? "guided" : "deconvnet";
+}
+
 static bool open_features(struct penumbra_features *f, struct error *err)
 {
   penumbra_features_request *r = &f->request;
@@ -126,8 +147,8 @@ static bool open_features(struct penumbra_features *f, struct error *err)
   f->activations = mem_zero((size_t)h * (size_t)w, (size_t)c * sizeof *f->activations);
   if (!f->scores || !f->activations)
     return error_memory(err, "features");
-  return feature_views_check(f->session, r->layer, &f->info, err) &&
-         feature_search_init(&f->search, h, w, c, r->top, r->per_image, err) && read_maps(f, err) && read_scale(f, err);
+  return read_rule(f, err) && feature_search_init(&f->search, h, w, c, r->top, r->per_image, err) &&
+         read_maps(f, err) && read_scale(f, err);
 }
 
 penumbra_features *penumbra_features_new(const penumbra_model *model, const penumbra_features_request *request,
@@ -272,27 +293,38 @@ static int channel_of(const struct saving *s, int c, int color)
   return c < 3 ? 0 : s->f->model->card->channels == CHANNELS_BGR ? 2 - color : color;
 }
 
-/* The projection about grey. */
-static bool picture_projection(const struct saving *s, const struct feature_view *view, double limit, struct image *out,
-                               struct error *err)
+/* What of a view is shown: x0, y0, x1, y1. */
+static void shown_part(const struct feature_view *view, int part[4])
 {
-  const int w = view->box[2] - view->box[0], h = view->box[3] - view->box[1], c = s->f->model->predictor->channels;
-  if (!image_new(out, w, h, 3, PIXEL_U8, err))
+  for (int i = 0; i < 2; i++) {
+    part[i] = view->shown[i] > view->box[i] ? view->shown[i] : view->box[i];
+    part[i + 2] = view->shown[i + 2] < view->box[i + 2] ? view->shown[i + 2] : view->box[i + 2];
+  }
+}
+
+/* The projection about grey. */
+static bool picture_projection(const struct saving *s, const struct feature_view *view, const int part[4], double limit,
+                               struct image *out, struct error *err)
+{
+  const int c = s->f->model->predictor->channels;
+  const int64_t width = view->box[2] - view->box[0], plane = width * (view->box[3] - view->box[1]);
+  if (!image_new(out, part[2] - part[0], part[3] - part[1], 3, PIXEL_U8, err))
     return false;
   unsigned char *to = out->data;
-  for (int64_t i = 0; i < (int64_t)w * h; i++)
-    for (int k = 0; k < 3; k++)
-      to[3 * i + k] = code_of(
-          limit > 0 ? 0.5 + (double)view->projection[(int64_t)channel_of(s, c, k) * w * h + i] / limit / 2 : 0.5);
+  for (int y = part[1]; y < part[3]; y++)
+    for (int x = part[0]; x < part[2]; x++)
+      for (int k = 0; k < 3; k++) {
+        const int64_t at = channel_of(s, c, k) * plane + (y - view->box[1]) * width + x - view->box[0];
+        *to++ = code_of(limit > 0 ? 0.5 + (double)view->projection[at] / limit / 2 : 0.5);
+      }
   return true;
 }
 
-/* What the unit sees of the picture, on the model's grid. A tensor has no codes of black and white: its extremes. */
-static bool picture_patch(const struct saving *s, const struct feature_view *view, const struct input *input,
-                          struct image *out, struct error *err)
+/* The same part of the picture, on the model's grid. A tensor has no codes of black and white: its extremes. */
+static bool picture_patch(const struct saving *s, const int part[4], const struct input *input, struct image *out,
+                          struct error *err)
 {
-  const int w = view->box[2] - view->box[0], h = view->box[3] - view->box[1], c = input->channels;
-  const int width = input->geometry.width, height = input->geometry.height;
+  const int c = input->channels, width = input->geometry.width, height = input->geometry.height;
   double lo = input->lo, hi = input->hi;
   if (input->preprocessed) {
     lo = INFINITY;
@@ -302,13 +334,13 @@ static bool picture_patch(const struct saving *s, const struct feature_view *vie
       hi = fmax(hi, (double)input->u[i]);
     }
   }
-  if (!image_new(out, w, h, 3, PIXEL_U8, err))
+  if (!image_new(out, part[2] - part[0], part[3] - part[1], 3, PIXEL_U8, err))
     return false;
   unsigned char *to = out->data;
-  for (int y = 0; y < h; y++)
-    for (int x = 0; x < w; x++)
+  for (int y = part[1]; y < part[3]; y++)
+    for (int x = part[0]; x < part[2]; x++)
       for (int k = 0; k < 3; k++) {
-        const int64_t at = ((int64_t)(view->box[1] + y) * width + view->box[0] + x) * c + channel_of(s, c, k);
+        const int64_t at = ((int64_t)y * width + x) * c + channel_of(s, c, k);
         *to++ = code_of(hi > lo ? ((double)input->u[at] - lo) / (hi - lo) : 0.5);
       }
   return true;
@@ -326,7 +358,9 @@ static bool put_tiles(struct saving *s, const struct feature_hit *hit, const str
   const struct penumbra_features *f = s->f;
   char captions[FEATURE_SHEET_BLOCKS][96], value[TEXT_NUMBER], scale[TEXT_NUMBER];
   struct image pictures[FEATURE_SHEET_BLOCKS] = {{0}};
-  const int *box = view->box, *frame = view->frame;
+  const int *shown = view->shown;
+  int part[4];
+  shown_part(view, part);
   (void)snprintf(captions[0], sizeof captions[0], "%s, scale \xc2\xb1%s",
                  text_number((double)view->value, 3, false, value), text_number(limit, 2, false, scale));
   (void)snprintf(captions[1], sizeof captions[1], "%.90s", base_name(f->search.images[hit->image].name));
@@ -335,12 +369,13 @@ static bool put_tiles(struct saving *s, const struct feature_hit *hit, const str
   double most = 0;
   for (int i = 0; i < f->search.height * f->search.width; i++)
     most = fmax(most, (double)view->activity[i]);
-  bool ok = picture_projection(s, view, limit, &pictures[0], err) && picture_patch(s, view, input, &pictures[1], err) &&
+  bool ok = picture_projection(s, view, part, limit, &pictures[0], err) &&
+            picture_patch(s, part, input, &pictures[1], err) &&
             render_map(view->activity, f->search.height, f->search.width, most, colormap_find("inferno"), 1,
                        &pictures[2], err);
   for (int b = 0; ok && b < FEATURE_SHEET_BLOCKS; b++) {
     struct feature_tile what = {.picture = &pictures[b], .smooth = b < 2, .border = b < 2, .caption = captions[b]};
-    const int own[4] = {frame[0] - box[0], frame[1] - box[1], frame[2] - box[0], frame[3] - box[1]};
+    const int own[4] = {shown[0] - part[0], shown[1] - part[1], shown[2] - part[0], shown[3] - part[1]};
     const int whole[4] = {0, 0, pictures[b].width, pictures[b].height};
     memcpy(what.frame, b < 2 ? own : whole, sizeof what.frame);
     ok = feature_sheet_put(&s->sheet, s->on_sheet, b, tile, &what, err);
@@ -362,9 +397,10 @@ static bool begin_sheet(struct saving *s, int left, struct error *err)
                  base_name(f->model->onnx->path));
   (void)snprintf(text, sizeof text,
                  "%s feature maps, the %d strongest activations of each over %d images%s. Left: what excited the unit, "
-                 "projected back to the pixels by the deconvnet, about grey on the scale given. Middle: what the unit "
-                 "sees of the image. Right: the map's activity on the whole image, black none, bright most.",
-                 f->strongest ? "The strongest" : "The chosen", f->request.top, f->search.n_images, number);
+                 "projected back to the pixels by %s, about grey on the scale given. Middle: that part of the image. "
+                 "Right: the map's activity on the whole image, black none, bright most.",
+                 f->strongest ? "The strongest" : "The chosen", f->request.top, f->search.n_images, number,
+                 f->source.rule == RULE_GUIDED ? "guided backpropagation" : "the deconvnet");
   s->on_sheet = 0;
   return feature_sheet_begin(&s->sheet, left < FEATURE_SHEET_MAPS ? left : FEATURE_SHEET_MAPS, f->request.top, title,
                              text, err);
@@ -383,43 +419,49 @@ static bool write_sheet(struct saving *s, struct error *err)
 
 /* ---- one feature map -------------------------------------------------------------------------------------------- */
 
-static bool write_array(const struct saving *s, const char *kind, int map, int rank, struct npy *array, int rank_of_hit,
-                        char name[64], struct error *err)
-{
-  char path[PATH_SIZE];
-  array->rank = rank;
-  (void)snprintf(name, 64, "%s-%d-%d.npy", kind, map, rank_of_hit + 1);
-  return output_path(s->out, name, path, sizeof path, err) && npy_write(path, array, err);
-}
-
-static double largest(const struct feature_view *view, int channels)
-{
-  const int64_t n = (int64_t)channels * (view->box[2] - view->box[0]) * (view->box[3] - view->box[1]);
-  double most = 0;
-  for (int64_t i = 0; i < n; i++)
-    most = fmax(most, fabs((double)view->projection[i]));
-  return most;
-}
-
-static json_t *save_hit(struct saving *s, int map, int i, const struct feature_hit *hit,
-                        const struct feature_view *view, double limit, struct error *err)
+/* The views' projections in one array, each in its place within its frame, and the activity maps in another. */
+static bool write_arrays(const struct saving *s, int map, const struct feature_view *views, int n, struct error *err)
 {
   const struct penumbra_features *f = s->f;
-  const int *b = view->box;
-  char names[2][64];
-  struct npy projection = {NPY_F32, 3, {f->model->predictor->channels, b[3] - b[1], b[2] - b[0]}, view->projection};
-  struct npy activity = {NPY_F32, 2, {f->search.height, f->search.width}, view->activity};
-  if (!write_array(s, "map", map, 3, &projection, i, names[0], err) ||
-      !write_array(s, "activity", map, 2, &activity, i, names[1], err))
-    return NULL;
-  json_t *entry =
-      json_pack("{s:s, s:s, s:o, s:[i,i], s:[i,i,i,i], s:o, s:s, s:s}", "image", f->search.images[hit->image].name,
-                "sha256", f->search.images[hit->image].sha256, "activation", json_number_or_null((double)view->value),
-                "unit", hit->y, hit->x, "receptive_field", b[0], b[1], b[2], b[3], "scale", json_number_or_null(limit),
-                "projection", names[0], "activity", names[1]);
-  if (!entry)
-    error_memory(err, "features");
-  return entry;
+  const int c = f->model->predictor->channels, units = f->search.height * f->search.width;
+  int w = 0, h = 0;
+  char name[64], path[PATH_SIZE];
+  for (int i = 0; i < n; i++) {
+    w = views[i].frame[2] - views[i].frame[0] > w ? views[i].frame[2] - views[i].frame[0] : w;
+    h = views[i].frame[3] - views[i].frame[1] > h ? views[i].frame[3] - views[i].frame[1] : h;
+  }
+  struct npy projections = {NPY_F32, 4, {n, c, h, w}, mem_zero((size_t)n * (size_t)c, (size_t)h * (size_t)w * 4)};
+  struct npy activity = {NPY_F32, 3, {n, f->search.height, f->search.width}, mem_zero((size_t)n, (size_t)units * 4)};
+  float *to = projections.data;
+  bool ok = (projections.data && activity.data) || error_memory(err, "projections");
+  for (int i = 0; ok && i < n; i++) {
+    const int *box = views[i].box, wide = box[2] - box[0], high = box[3] - box[1];
+    const int left = box[0] - views[i].frame[0], top = box[1] - views[i].frame[1];
+    for (int row = 0; row < c * high; row++)
+      memcpy(to +
+                 (((size_t)i * (size_t)c + (size_t)(row / high)) * (size_t)h + (size_t)(top + row % high)) * (size_t)w +
+                 left,
+             views[i].projection + (size_t)row * (size_t)wide, (size_t)wide * sizeof *to);
+    memcpy((float *)activity.data + (size_t)i * (size_t)units, views[i].activity, (size_t)units * sizeof *to);
+  }
+  (void)snprintf(name, sizeof name, "map-%d.npy", map);
+  ok = ok && output_path(s->out, name, path, sizeof path, err) && npy_write(path, &projections, err);
+  (void)snprintf(name, sizeof name, "activity-%d.npy", map);
+  ok = ok && output_path(s->out, name, path, sizeof path, err) && npy_write(path, &activity, err);
+  npy_free(&projections);
+  npy_free(&activity);
+  return ok;
+}
+
+static json_t *hit_json(const struct saving *s, const struct feature_hit *hit, const struct feature_view *view,
+                        double limit)
+{
+  const struct feature_image *image = &s->f->search.images[hit->image];
+  const int *b = view->box, *v = view->shown;
+  return json_pack("{s:s, s:s, s:o, s:[i,i], s:[i,i,i,i], s:[i,i], s:[i,i,i,i], s:o}", "image", image->name, "sha256",
+                   image->sha256, "activation", json_number_or_null((double)view->value), "unit", hit->y, hit->x,
+                   "receptive_field", b[0], b[1], b[2], b[3], "array_origin", view->frame[0], view->frame[1], "shown",
+                   v[0], v[1], v[2], v[3], "scale", json_number_or_null(limit));
 }
 
 static bool report_progress(struct saving *s, int n, struct error *err)
@@ -441,19 +483,18 @@ static bool save_views(struct saving *s, int map, const struct feature_hit *hits
                        const struct input *const *inputs, int n, json_t *list, struct error *err)
 {
   const struct penumbra_features *f = s->f;
-  const int channels = f->model->predictor->channels;
   double common = f->scale == SCALE_FIXED ? f->limit : 0;
   for (int i = 0; f->scale == SCALE_COMMON && i < n; i++)
-    common = fmax(common, largest(&views[i], channels));
+    common = fmax(common, (double)views[i].scale);
   for (int i = 0; i < n; i++) {
-    const double limit = f->scale == SCALE_OWN ? largest(&views[i], channels) : common;
-    json_t *entry = save_hit(s, map, i, &hits[i], &views[i], limit, err);
+    const double limit = f->scale == SCALE_OWN ? (double)views[i].scale : common;
+    json_t *entry = hit_json(s, &hits[i], &views[i], limit);
     if (!entry || json_array_append_new(list, entry) != 0)
-      return entry ? error_memory(err, "features") : false;
+      return error_memory(err, "features");
     if (!put_tiles(s, &hits[i], &views[i], inputs[i], i, limit, err))
       return false;
   }
-  return true;
+  return write_arrays(s, map, views, n, err);
 }
 
 static bool save_map(struct saving *s, int map, struct error *err)
@@ -472,7 +513,7 @@ static bool save_map(struct saving *s, int map, struct error *err)
     if (ok)
       views[i] = (struct feature_view){.x = inputs[i]->x, .y = hits[i].y, .u = hits[i].x};
   }
-  ok = ok && (n == 0 || feature_views(f->session, f->model->onnx, f->request.layer, map, views, n, err)) &&
+  ok = ok && (n == 0 || feature_views(&f->source, map, views, n, err)) &&
        save_views(s, map, hits, views, inputs, n, list, err);
   feature_views_free(views, n);
   if (!ok) {
@@ -492,6 +533,10 @@ static bool save_map(struct saving *s, int map, struct error *err)
                                json_sprintf("feature map %d is not active on any image: nothing to project", map)));
   json_t *entry = json_pack("{s:i, s:o, s:o}", "feature_map", map, "total",
                             json_number_or_null(feature_search_total(&f->search, map)), "top", list);
+  if (entry && n) {
+    json_object_set_new(entry, "projections", json_sprintf("map-%d.npy", map));
+    json_object_set_new(entry, "activity", json_sprintf("activity-%d.npy", map));
+  }
   return ((entry && json_array_append_new(s->maps, entry) == 0) || error_memory(err, "features")) &&
          report_progress(s, n, err);
 }
@@ -506,20 +551,22 @@ static json_t *features_json(const struct saving *s)
   for (int i = 0; i < f->search.n_images; i++)
     json_array_append_new(
         images, json_pack("{s:s, s:s}", "path", f->search.images[i].name, "sha256", f->search.images[i].sha256));
-  return json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:i, s:i}, s:{s:s, s:i, s:i, s:s}, s:i, s:O, s:O, "
-                   "s:O, s:o, s:{s:f, s:f}}",
+  return json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:i, s:i}, s:{s:s, s:i, s:i, s:s, s:s}, s:s, s:i, "
+                   "s:i, s:O, s:O, s:O, s:o, s:{s:f, s:f}}",
                    "schema", "penumbra-features/1", "tool", "name", "penumbra", "version", PENUMBRA_VERSION, "model",
                    "path", f->model->onnx->path, "sha256", model_sha256(f->model), "layer", "name",
                    f->session->layer.name, "height", f->search.height, "width", f->search.width, "feature_maps",
                    f->search.channels, "settings", "feature_map", r->feature_map ? r->feature_map : "strongest:16",
-                   "top", r->top, "per_image", r->per_image, "scale", r->scale ? r->scale : "own", "rectifiers",
+                   "top", r->top, "per_image", r->per_image, "scale", r->scale ? r->scale : "own", "rule",
+                   r->rule ? r->rule : "auto", "rule", rule_name(f), "switches", f->switches, "rectifiers",
                    f->info.rectifiers, "maps", s->maps, "sheets", s->sheet_names, "warnings", s->warnings, "images",
                    images, "timing", "search_s", f->seconds, "projections_s", now() - s->started);
 }
 
 static void warn_of_rules(struct saving *s)
 {
-  const struct backward_info *info = &s->f->info;
+  const struct penumbra_features *f = s->f;
+  const struct backward_info *info = &f->info;
   if (info->activations > 0)
     json_array_append_new(
         s->warnings,
@@ -527,6 +574,15 @@ static void warn_of_rules(struct saving *s)
                   json_sprintf("%d activations on the way are no Relu (%s, …): the rule is defined for Relu and takes "
                                "them for one",
                                info->activations, info->activation)));
+  if (f->switches == 0)
+    json_array_append_new(
+        s->warnings,
+        json_pack("{s:s, s:s}", "id", "no-switches", "message",
+                  f->source.rule == RULE_GUIDED
+                      ? "no max pooling lies before this layer, so that the deconvnet would project the same for every "
+                        "image: guided backpropagation is shown"
+                      : "no max pooling lies before this layer: the deconvnet projects the same for every image; "
+                        "guided backpropagation (rule guided) does not"));
   if (info->straight)
     json_array_append_new(s->warnings, json_pack("{s:s, s:s}", "id", "quantised-gradient", "message",
                                                  "rounding of quantised values is passed as if it were none"));

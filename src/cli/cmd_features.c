@@ -53,8 +53,10 @@ static bool read_request(struct job *job, struct error *err)
   const struct args *args = job->args;
   int64_t threads = 0, top = 9, per_image = 1;
   penumbra_features_request *r = &job->request;
-  *r = (penumbra_features_request){
-      .size = sizeof *r, .feature_map = args_text(args, "feature-map"), .scale = args_text(args, "scale")};
+  *r = (penumbra_features_request){.size = sizeof *r,
+                                   .feature_map = args_text(args, "feature-map"),
+                                   .rule = args_text(args, "rule"),
+                                   .scale = args_text(args, "scale")};
   if (!args_integer(args, "threads", 1, 4096, &threads, err) || !args_bytes(args, "memory", &r->memory, err) ||
       !args_integer(args, "top", 1, 64, &top, err) || !args_integer(args, "per-image", 1, 64, &per_image, err) ||
       !progress_init(&job->progress, args, err))
@@ -140,10 +142,11 @@ static json_t *settings_of(const struct job *job, struct error *err)
   json_t *model = hashed ? tables_json(penumbra_model_json(job->model, &cause), &cause, err) : NULL;
   const penumbra_features_request *r = &job->request;
   json_t *settings =
-      model ? json_pack("{s:s, s:s, s:o, s:i, s:i, s:o, s:s, s:O?}", "command", "features", "model", sha256,
+      model ? json_pack("{s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:s, s:O?}", "command", "features", "model", sha256,
                         "feature_map", tables_text(r->feature_map ? r->feature_map : "strongest:16"), "top", r->top,
-                        "per_image", r->per_image, "scale", tables_text(r->scale ? r->scale : "own"), "version",
-                        penumbra_version(), "card", json_object_get(model, "card"))
+                        "per_image", r->per_image, "scale", tables_text(r->scale ? r->scale : "own"), "rule",
+                        tables_text(r->rule ? r->rule : "auto"), "version", penumbra_version(), "card",
+                        json_object_get(model, "card"))
             : NULL;
   if (model && !settings)
     error_memory(err, "the manifest");
@@ -380,7 +383,8 @@ static bool look_for_result(struct layer *l, bool *done, struct error *err)
   const char *model = json_string_value(json_object_get(json_object_get(found, "model"), "sha256"));
   json_t *settings = json_object_get(found, "settings"), *own = job->manifest.settings;
   bool current = model && strcmp(model, json_string_value(json_object_get(own, "model"))) == 0;
-  for (const char *const *key = (const char *const[]){"feature_map", "top", "per_image", "scale", NULL}; *key; key++)
+  for (const char *const *key = (const char *const[]){"feature_map", "top", "per_image", "scale", "rule", NULL}; *key;
+       key++)
     current = current && json_equal(json_object_get(settings, *key), json_object_get(own, *key));
   bool ok = true;
   if (!current) {
@@ -534,6 +538,10 @@ static const struct option options[] = {
      "Features", NULL},
     {"top", 0, "N", "strongest activations of each feature map, 1..64 (default 9)", "Features", NULL},
     {"per-image", 0, "N", "of them at most so many of one image (default 1)", "Features", NULL},
+    {"rule", 0, "auto|deconvnet|guided",
+     "how to project: the paper's deconvnet, guided backpropagation (Springenberg et al. 2015), or auto (default): "
+     "guided where no max pooling lies before the layer, for there the deconvnet projects the same for every image",
+     "Features", NULL},
     {"scale", 0, "own|common|X",
      "of the projections' pictures: each its own (default), one for all of a feature map, or a number", "Features",
      NULL},
@@ -557,10 +565,10 @@ const struct command command_features = {
     .usage = "MODEL IMAGE…",
     .details =
         "Looks at every image and keeps, for each feature map, its strongest activations. These are projected back to "
-        "the pixels by the deconvnet (Zeiler & Fergus 2014) and shown beside what the unit sees of the image.\n"
-        "DIR/LAYER/ gets the contact sheet features.png, features.json, and as arrays map-K-I.npy (the projection "
-        "[C,h,w] of map K's I-th strongest activation within its receptive field) and activity-K-I.npy (the map on "
-        "that image).",
+        "the pixels (Zeiler & Fergus 2014) and shown beside that part of the image.\n"
+        "DIR/LAYER/ gets the contact sheet features.png, features.json, and as arrays map-K.npy (the projections "
+        "[n,C,h,w] of map K's strongest activations within their receptive fields) and activity-K.npy (the map on "
+        "those images).",
     .min_words = 2,
     .max_words = -1,
     .uses = USES_CARD,

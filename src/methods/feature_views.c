@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "methods/projection.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct looking {
@@ -29,16 +31,42 @@ static bool seed(void *context, int64_t i, const float *activations, float *sign
   return true;
 }
 
-static struct backward_request request_of(struct looking *job, const char *layer)
+static struct backward_request request_of(const struct feature_source *source, struct looking *job)
 {
-  return (struct backward_request){.rule = RULE_DECONV, .from = layer, .seed = seed, .context = job};
+  return (struct backward_request){.rule = source->rule, .from = source->layer, .seed = seed, .context = job};
 }
 
-bool feature_views_check(struct session *session, const char *layer, struct backward_info *info, struct error *err)
+bool feature_views_check(const struct feature_source *source, struct backward_info *info, struct error *err)
 {
   struct looking job = {.info = info};
-  const struct backward_request request = request_of(&job, layer);
-  return session_begin_backward(session, &request, info, err);
+  const struct backward_request request = request_of(source, &job);
+  return session_begin_backward(source->session, &request, info, err);
+}
+
+int feature_views_switches(const struct model *model, const char *layer, struct error *err)
+{
+  const struct graph *graph = model->graph;
+  const struct value *value = model_layer(model, layer, err);
+  bool *wanted = value ? mem_zero((size_t)graph->n_values, sizeof *wanted) : NULL;
+  int found = 0;
+  if (!wanted) {
+    if (value)
+      error_memory(err, "a walk through the model");
+    return -1;
+  }
+  wanted[value->id] = true;
+  for (int i = graph->n_nodes - 1; i >= 0; i--) {
+    const struct node *node = graph->nodes[i];
+    bool on_way = false;
+    for (int k = 0; k < node->n_out; k++)
+      on_way |= node->out[k] && wanted[node->out[k]->id];
+    for (int k = 0; on_way && k < node->n_in; k++)
+      if (node->in[k])
+        wanted[node->in[k]->id] = true;
+    found += on_way && strcmp(node->type, "MaxPool") == 0;
+  }
+  mem_free(wanted);
+  return found;
 }
 
 static bool field(const struct model *model, const char *layer, const struct backward_info *info, int map, int y, int u,
@@ -76,37 +104,122 @@ static float *cut(const float *signal, const struct predictor *p, const int box[
   return out;
 }
 
-static bool view_batch(struct session *session, struct looking *job, const int *middle, const struct model *model,
-                       const char *layer, int64_t n, float *images, float *signals, struct error *err)
+/* ---- where the projection is ------------------------------------------------------------------------------------ */
+
+static int by_size(const void *a, const void *b)
 {
-  const struct predictor *p = session->predictor;
+  const float p = *(const float *)a, q = *(const float *)b;
+  return (p > q) - (p < q);
+}
+
+static bool find_scale(struct feature_view *view, int channels, struct error *err)
+{
+  const size_t n = (size_t)channels * (size_t)(view->box[2] - view->box[0]) * (size_t)(view->box[3] - view->box[1]);
+  float *sizes = mem_alloc(n * sizeof *sizes);
+  if (!sizes)
+    return error_memory(err, "a projection's scale");
+  for (size_t i = 0; i < n; i++)
+    sizes[i] = fabsf(view->projection[i]);
+  qsort(sizes, n, sizeof *sizes, by_size);
+  view->scale = sizes[(size_t)(0.995 * (double)(n - 1))];
+  if (view->scale <= 0)
+    view->scale = sizes[n - 1];
+  mem_free(sizes);
+  return true;
+}
+
+/* The part of an axis that holds all but a twentieth of the signal at either end, with a margin of a tenth of that. */
+static void find_part(const double *along, int n, int *from, int *to)
+{
+  double sum = 0, before = 0, after = 0;
+  for (int i = 0; i < n; i++)
+    sum += along[i];
+  *from = 0;
+  *to = n;
+  while (*from < n - 1 && before + along[*from] < 0.05 * sum)
+    before += along[(*from)++];
+  while (*to > *from + 1 && after + along[*to - 1] < 0.05 * sum)
+    after += along[--*to];
+  const int margin = (*to - *from + 9) / 10;
+  *from -= margin;
+  *to += margin;
+}
+
+/* Move [from, to) within [low, high), or be all of it. */
+static void fit(int *from, int *to, int low, int high)
+{
+  const int length = *to - *from;
+  *from = *from < low ? low : *from;
+  *to = *from + length;
+  if (*to > high) {
+    *to = high;
+    *from = high - length < low ? low : high - length;
+  }
+}
+
+/* Where the projection is, as a square if the frame allows it: all of the frame unless that leaves much of it grey. */
+static bool find_shown(struct feature_view *view, int channels, struct error *err)
+{
+  const int *box = view->box, *frame = view->frame, w = box[2] - box[0], h = box[3] - box[1];
+  double *columns = mem_zero((size_t)w + (size_t)h, sizeof *columns), *rows = columns + w;
+  int x0, x1, y0, y1;
+  if (!columns)
+    return error_memory(err, "a projection's place");
+  for (int64_t i = 0; i < (int64_t)channels * h * w; i++) {
+    const double size = fabs((double)view->projection[i]);
+    columns[i % w] += size;
+    rows[i / w % h] += size;
+  }
+  find_part(columns, w, &x0, &x1);
+  find_part(rows, h, &y0, &y1);
+  mem_free(columns);
+  const int side = x1 - x0 > y1 - y0 ? x1 - x0 : y1 - y0;
+  memcpy(view->shown, frame, sizeof view->shown);
+  if (5 * side > 4 * (frame[2] - frame[0]) && 5 * side > 4 * (frame[3] - frame[1]))
+    return true;
+  view->shown[0] = box[0] + (x0 + x1 - side) / 2;
+  view->shown[1] = box[1] + (y0 + y1 - side) / 2;
+  for (int axis = 0; axis < 2; axis++) {
+    view->shown[axis + 2] = view->shown[axis] + side;
+    fit(&view->shown[axis], &view->shown[axis + 2], frame[axis], frame[axis + 2]);
+  }
+  return true;
+}
+
+/* ---- views ------------------------------------------------------------------------------------------------------ */
+
+static bool view_batch(const struct feature_source *source, struct looking *job, const int *middle, int64_t n,
+                       float *images, float *signals, struct error *err)
+{
+  const struct predictor *p = source->session->predictor;
   const size_t floats = (size_t)p->height * (size_t)p->width * (size_t)p->channels;
   for (int64_t i = 0; i < n; i++)
     memcpy(images + (size_t)i * floats, job->views[i].x, floats * sizeof *images);
-  if (!session_backward(session, images, n, signals, NULL, err))
+  if (!session_backward(source->session, images, n, signals, NULL, err))
     return false;
   for (int64_t i = 0; i < n; i++) {
     struct feature_view *view = &job->views[i];
-    if (!field(model, layer, job->info, job->map, view->y, view->u, view->box, err))
+    if (!field(source->model, source->layer, job->info, job->map, view->y, view->u, view->box, err))
       return false;
     uncut(view->box, middle, (int[2]){p->width, p->height}, view->frame);
     view->projection = cut(signals + (size_t)i * floats, p, view->box);
     if (!view->projection)
       return error_memory(err, "a projection");
+    if (!find_scale(view, p->channels, err) || !find_shown(view, p->channels, err))
+      return false;
   }
   return true;
 }
 
-bool feature_views(struct session *session, const struct model *model, const char *layer, int map,
-                   struct feature_view *views, int n, struct error *err)
+bool feature_views(const struct feature_source *source, int map, struct feature_view *views, int n, struct error *err)
 {
   struct backward_info info;
   struct looking job = {.info = &info, .map = map};
-  const struct backward_request request = request_of(&job, layer);
-  const struct predictor *p = session->predictor;
+  const struct backward_request request = request_of(source, &job);
+  const struct predictor *p = source->session->predictor;
   int middle[4];
-  if (!session_begin_backward(session, &request, &info, err) ||
-      !field(model, layer, &info, map, info.from_height / 2, info.from_width / 2, middle, err))
+  if (!session_begin_backward(source->session, &request, &info, err) ||
+      !field(source->model, source->layer, &info, map, info.from_height / 2, info.from_width / 2, middle, err))
     return false;
   const int64_t most = info.batch < n ? info.batch : n;
   const size_t floats = (size_t)p->height * (size_t)p->width * (size_t)p->channels;
@@ -114,8 +227,8 @@ bool feature_views(struct session *session, const struct model *model, const cha
   bool ok = images != NULL || error_memory(err, "projections");
   for (int64_t done = 0; ok && done < n; done += most) {
     job.views = views + done;
-    ok = view_batch(session, &job, middle, model, layer, n - done < most ? n - done : most, images,
-                    images + (size_t)most * floats, err);
+    ok = view_batch(source, &job, middle, n - done < most ? n - done : most, images, images + (size_t)most * floats,
+                    err);
   }
   mem_free(images);
   return ok;
