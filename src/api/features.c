@@ -107,6 +107,13 @@ static bool read_scale(struct penumbra_features *f, struct error *err)
   return true;
 }
 
+/* Whether the deconvnet projects the same for every image: no max pooling lies before the layer, but
+ * rectifiers do (the first layer's own changes nothing). */
+static bool is_blind(const struct penumbra_features *f)
+{
+  return f->switches == 0 && f->info.rectifiers + f->info.activations > 1;
+}
+
 static bool read_rule(struct penumbra_features *f, struct error *err)
 {
   const char *rule = f->request.rule ? f->request.rule : "auto";
@@ -114,11 +121,17 @@ static bool read_rule(struct penumbra_features *f, struct error *err)
   f->switches = feature_views_switches(f->model->onnx, f->request.layer, err);
   if (f->switches < 0)
     return false;
-  if (strcmp(rule, "guided") == 0 || (strcmp(rule, "auto") == 0 && f->switches == 0))
+  if (strcmp(rule, "guided") == 0)
     f->source.rule = RULE_GUIDED;
   else if (strcmp(rule, "auto") != 0 && strcmp(rule, "deconvnet") != 0)
     return error_set(err, ERROR_USAGE, "rule: '%.40s' is none of auto, deconvnet, guided", rule);
-  return feature_views_check(&f->source, &f->info, err);
+  if (!feature_views_check(&f->source, &f->info, err))
+    return false;
+  if (strcmp(rule, "auto") == 0 && is_blind(f)) {
+    f->source.rule = RULE_GUIDED;
+    return feature_views_check(&f->source, &f->info, err);
+  }
+  return true;
 }
 
 static const char *rule_name(const struct penumbra_features *f)
@@ -229,6 +242,7 @@ bool penumbra_features_restore(penumbra_features *f, const char *state, penumbra
 struct held {
   int image; /* -1: free */
   int64_t used;
+  bool gray;
   struct input input;
 };
 
@@ -247,14 +261,25 @@ struct saving {
   double started;
 };
 
-static const struct input *input_of(struct saving *s, int image, struct error *err)
+/* Whether all channels are the same everywhere. */
+static bool is_gray(const struct input *input)
+{
+  const int64_t pixels = (int64_t)input->geometry.height * input->geometry.width;
+  for (int64_t i = 0; i < pixels; i++)
+    for (int c = 1; c < input->channels; c++)
+      if (input->u[i * input->channels + c] != input->u[i * input->channels])
+        return false;
+  return !input->preprocessed;
+}
+
+static const struct held *input_of(struct saving *s, int image, struct error *err)
 {
   struct held *oldest = &s->held[0];
   for (int i = 0; i < s->n_held; i++) {
     struct held *h = &s->held[i];
     if (h->image == image) {
       h->used = s->turn;
-      return &h->input;
+      return h;
     }
     if (h->used < oldest->used)
       oldest = h;
@@ -275,9 +300,10 @@ static const struct input *input_of(struct saving *s, int image, struct error *e
   penumbra_image_close(picture);
   if (!ok)
     return NULL;
+  oldest->gray = is_gray(&oldest->input);
   oldest->image = image;
   oldest->used = s->turn;
-  return &oldest->input;
+  return oldest;
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------------- */
@@ -307,15 +333,14 @@ static bool picture_projection(const struct saving *s, const struct feature_view
                                struct image *out, struct error *err)
 {
   const int c = s->f->model->predictor->channels;
-  const int64_t width = view->box[2] - view->box[0], plane = width * (view->box[3] - view->box[1]);
   if (!image_new(out, part[2] - part[0], part[3] - part[1], 3, PIXEL_U8, err))
     return false;
   unsigned char *to = out->data;
   for (int y = part[1]; y < part[3]; y++)
     for (int x = part[0]; x < part[2]; x++)
       for (int k = 0; k < 3; k++) {
-        const int64_t at = channel_of(s, c, k) * plane + (y - view->box[1]) * width + x - view->box[0];
-        *to++ = code_of(limit > 0 ? 0.5 + (double)view->projection[at] / limit / 2 : 0.5);
+        const float value = feature_view_at(view, c, channel_of(s, c, k), y - view->box[1], x - view->box[0]);
+        *to++ = code_of(limit > 0 ? 0.5 + (double)value / limit / 2 : 0.5);
       }
   return true;
 }
@@ -387,7 +412,8 @@ static bool put_tiles(struct saving *s, const struct feature_hit *hit, const str
 
 /* ---- sheets ----------------------------------------------------------------------------------------------------- */
 
-static bool begin_sheet(struct saving *s, int left, struct error *err)
+/* For the first of these maps. */
+static bool begin_sheet(struct saving *s, const int *maps, int left, struct error *err)
 {
   const struct penumbra_features *f = s->f;
   char title[200], text[600], number[48] = "";
@@ -402,8 +428,11 @@ static bool begin_sheet(struct saving *s, int left, struct error *err)
                  f->strongest ? "The strongest" : "The chosen", f->request.top, f->search.n_images, number,
                  f->source.rule == RULE_GUIDED ? "guided backpropagation" : "the deconvnet");
   s->on_sheet = 0;
-  return feature_sheet_begin(&s->sheet, left < FEATURE_SHEET_MAPS ? left : FEATURE_SHEET_MAPS, f->request.top, title,
-                             text, err);
+  left = left < FEATURE_SHEET_MAPS ? left : FEATURE_SHEET_MAPS;
+  int tiles = 1;
+  for (int i = 0; i < left; i++)
+    tiles = f->search.counts[maps[i]] > tiles ? f->search.counts[maps[i]] : tiles;
+  return feature_sheet_begin(&s->sheet, left, tiles, title, text, err);
 }
 
 static bool write_sheet(struct saving *s, struct error *err)
@@ -480,7 +509,7 @@ static bool report_progress(struct saving *s, int n, struct error *err)
 }
 
 static bool save_views(struct saving *s, int map, const struct feature_hit *hits, struct feature_view *views,
-                       const struct input *const *inputs, int n, json_t *list, struct error *err)
+                       const struct held *const *inputs, int n, json_t *list, struct error *err)
 {
   const struct penumbra_features *f = s->f;
   double common = f->scale == SCALE_FIXED ? f->limit : 0;
@@ -491,7 +520,7 @@ static bool save_views(struct saving *s, int map, const struct feature_hit *hits
     json_t *entry = hit_json(s, &hits[i], &views[i], limit);
     if (!entry || json_array_append_new(list, entry) != 0)
       return error_memory(err, "features");
-    if (!put_tiles(s, &hits[i], &views[i], inputs[i], i, limit, err))
+    if (!put_tiles(s, &hits[i], &views[i], &inputs[i]->input, i, limit, err))
       return false;
   }
   return write_arrays(s, map, views, n, err);
@@ -503,7 +532,7 @@ static bool save_map(struct saving *s, int map, struct error *err)
   const int n = f->search.counts[map];
   const struct feature_hit *hits = f->search.hits + (size_t)map * (size_t)f->search.top;
   struct feature_view views[MOST_TOP] = {{0}};
-  const struct input *inputs[MOST_TOP];
+  const struct held *inputs[MOST_TOP];
   char caption[160], strongest[TEXT_NUMBER], total[TEXT_NUMBER];
   json_t *list = json_array();
   bool ok = list != NULL || error_memory(err, "features");
@@ -511,7 +540,8 @@ static bool save_map(struct saving *s, int map, struct error *err)
   for (int i = 0; ok && i < n; i++) {
     ok = (inputs[i] = input_of(s, hits[i].image, err)) != NULL;
     if (ok)
-      views[i] = (struct feature_view){.x = inputs[i]->x, .y = hits[i].y, .u = hits[i].x};
+      views[i] =
+          (struct feature_view){.x = inputs[i]->input.x, .y = hits[i].y, .u = hits[i].x, .gray = inputs[i]->gray};
   }
   ok = ok && (n == 0 || feature_views(&f->source, map, views, n, err)) &&
        save_views(s, map, hits, views, inputs, n, list, err);
@@ -574,7 +604,7 @@ static void warn_of_rules(struct saving *s)
                   json_sprintf("%d activations on the way are no Relu (%s, …): the rule is defined for Relu and takes "
                                "them for one",
                                info->activations, info->activation)));
-  if (f->switches == 0)
+  if (is_blind(f))
     json_array_append_new(
         s->warnings,
         json_pack("{s:s, s:s}", "id", "no-switches", "message",
@@ -592,7 +622,7 @@ static bool save_maps(struct saving *s, const int *maps, int n, struct error *er
 {
   bool ok = true;
   for (int i = 0; ok && i < n; i++) {
-    ok = (i % FEATURE_SHEET_MAPS != 0 || begin_sheet(s, n - i, err)) && save_map(s, maps[i], err);
+    ok = (i % FEATURE_SHEET_MAPS != 0 || begin_sheet(s, maps + i, n - i, err)) && save_map(s, maps[i], err);
     s->on_sheet++;
     if (ok && (s->on_sheet == s->sheet.maps))
       ok = write_sheet(s, err);

@@ -112,14 +112,28 @@ static int by_size(const void *a, const void *b)
   return (p > q) - (p < q);
 }
 
+float feature_view_at(const struct feature_view *view, int channels, int c, int y, int x)
+{
+  const int64_t w = view->box[2] - view->box[0], plane = w * (view->box[3] - view->box[1]);
+  const float *at = view->projection + y * w + x;
+  float sum = 0;
+  if (!view->gray)
+    return at[c * plane];
+  for (int k = 0; k < channels; k++)
+    sum += at[k * plane];
+  return sum / (float)channels;
+}
+
 static bool find_scale(struct feature_view *view, int channels, struct error *err)
 {
-  const size_t n = (size_t)channels * (size_t)(view->box[2] - view->box[0]) * (size_t)(view->box[3] - view->box[1]);
+  const int w = view->box[2] - view->box[0], h = view->box[3] - view->box[1], shown = view->gray ? 1 : channels;
+  const size_t n = (size_t)shown * (size_t)w * (size_t)h;
   float *sizes = mem_alloc(n * sizeof *sizes);
   if (!sizes)
     return error_memory(err, "a projection's scale");
   for (size_t i = 0; i < n; i++)
-    sizes[i] = fabsf(view->projection[i]);
+    sizes[i] = fabsf(feature_view_at(view, channels, (int)(i % (size_t)shown), (int)(i / (size_t)shown / (size_t)w),
+                                     (int)(i / (size_t)shown % (size_t)w)));
   qsort(sizes, n, sizeof *sizes, by_size);
   view->scale = sizes[(size_t)(0.995 * (double)(n - 1))];
   if (view->scale <= 0)

@@ -10,11 +10,12 @@
 struct feature_view {
   const float *x; /* [H,W,C] the image; borrowed */
   int y, u;       /* the unit: row and column of the map */
+  bool gray;      /* the picture is: colours of its projection mean nothing, their mean is shown */
   float value;    /* of the unit */
   int box[4];     /* x0, y0, x1, y1 on the model grid (x1, y1 behind the last): what of the image the unit sees */
   int frame[4];   /* the same as if the image went on beyond its edges */
   int shown[4];   /* of that where the projection is: a unit of a deep layer is sensitive to a part of what it sees */
-  float scale;    /* the projection's 99.5th percentile in size: what is largest would leave the rest grey */
+  float scale;    /* of what is shown, the 99.5th percentile in size: by the largest the rest would be faint */
   float *projection; /* [C, height, width of the box]; owned */
   float *activity;   /* [height, width of the layer]; owned */
 };
@@ -29,6 +30,8 @@ struct feature_source {
 /* Fill in n views of one feature map. */
 bool feature_views(const struct feature_source *source, int map, struct feature_view *views, int n, struct error *err);
 void feature_views_free(struct feature_view *views, int n);
+/* What is shown of channel c at column x and row y of the projection's box. */
+float feature_view_at(const struct feature_view *view, int channels, int c, int y, int x);
 
 /* Whether projections of a layer can be had at all; what is on the way. */
 bool feature_views_check(const struct feature_source *source, struct backward_info *info, struct error *err);

@@ -39,7 +39,7 @@ static int map_width(const struct feature_sheet *s)
 
 static int map_height(const struct feature_sheet *s)
 {
-  return CAPTION + s->side * (TILE + LABEL) + (s->side - 1) * GAP;
+  return CAPTION + s->rows * (TILE + LABEL) + (s->rows - 1) * GAP;
 }
 
 static int line_step(int size)
@@ -53,6 +53,7 @@ bool feature_sheet_begin(struct feature_sheet *s, int maps, int tiles, const cha
   *s = (struct feature_sheet){.maps = maps, .columns = maps > 3 ? 2 : 1, .side = 1};
   while (s->side * s->side < tiles)
     s->side++;
+  s->rows = (tiles + s->side - 1) / s->side;
   const int rows = (maps + s->columns - 1) / s->columns;
   const int width = 2 * MARGIN + s->columns * map_width(s) + (s->columns - 1) * MAP_GAP;
   if (!text_wrap(explanation, TEXT_SIZE, width - 2 * MARGIN, HEADING_LINES, &s->heading))
