@@ -523,7 +523,7 @@ static bool save_views(struct saving *s, int map, const struct feature_hit *hits
     if (!put_tiles(s, &hits[i], &views[i], &inputs[i]->input, i, limit, err))
       return false;
   }
-  return write_arrays(s, map, views, n, err);
+  return n == 0 || write_arrays(s, map, views, n, err);
 }
 
 static bool save_map(struct saving *s, int map, struct error *err)

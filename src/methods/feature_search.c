@@ -185,25 +185,25 @@ int feature_search_strongest(const struct feature_search *s, int n, int *maps, s
 json_t *feature_search_state(const struct feature_search *s)
 {
   json_t *images = json_array(), *maps = json_array();
-  for (int i = 0; i < s->n_images; i++)
-    json_array_append_new(images, json_pack("[s,s]", s->images[i].name, s->images[i].sha256));
-  for (int map = 0; map < s->channels; map++) {
+  bool ok = images && maps;
+  for (int i = 0; ok && i < s->n_images; i++)
+    ok = json_array_append_new(images, json_pack("[s,s]", s->images[i].name, s->images[i].sha256)) == 0;
+  for (int map = 0; ok && map < s->channels; map++) {
+    const struct feature_hit *hit = s->hits + (size_t)map * (size_t)s->top;
     json_t *hits = json_array();
-    for (int i = 0; i < s->counts[map]; i++) {
-      const struct feature_hit *hit = &s->hits[(size_t)map * (size_t)s->top + (size_t)i];
-      json_array_append_new(hits, json_pack("[f,i,i,i]", (double)hit->value, hit->image, hit->y, hit->x));
-    }
+    for (int i = 0; ok && i < s->counts[map]; i++, hit++)
+      ok = json_array_append_new(hits, json_pack("[f,i,i,i]", (double)hit->value, hit->image, hit->y, hit->x)) == 0;
     const int64_t high = (int64_t)(s->totals[map] >> LOW_BITS);
-    const int64_t low = (int64_t)(s->totals[map] - ((__int128)high << LOW_BITS));
-    json_array_append_new(maps, json_pack("[I,I,o]", (json_int_t)high, (json_int_t)low, hits));
+    const int64_t low = (int64_t)(s->totals[map] - (__int128)high * ((__int128)1 << LOW_BITS));
+    json_t *entry = json_pack("[I,I,o]", (json_int_t)high, (json_int_t)low, hits);
+    ok = json_array_append_new(maps, entry) == 0 && ok;
   }
   json_t *state = json_pack("{s:[i,i,i], s:i, s:i, s:o, s:o}", "layer", s->height, s->width, s->channels, "top", s->top,
                             "per_image", s->per_image, "images", images, "maps", maps);
-  if (state && (json_array_size(images) != (size_t)s->n_images || json_array_size(maps) != (size_t)s->channels)) {
-    json_decref(state);
-    return NULL;
-  }
-  return state;
+  if (ok)
+    return state;
+  json_decref(state);
+  return NULL;
 }
 
 static bool is_hex(const char *text)

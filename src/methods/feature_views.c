@@ -112,6 +112,15 @@ static int by_size(const void *a, const void *b)
   return (p > q) - (p < q);
 }
 
+float feature_views_scale(float *values, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    values[i] = fabsf(values[i]);
+  qsort(values, n, sizeof *values, by_size);
+  const float scale = values[(size_t)(0.995 * (double)(n - 1))];
+  return scale > 0 ? scale : values[n - 1];
+}
+
 float feature_view_at(const struct feature_view *view, int channels, int c, int y, int x)
 {
   const int64_t w = view->box[2] - view->box[0], plane = w * (view->box[3] - view->box[1]);
@@ -132,12 +141,9 @@ static bool find_scale(struct feature_view *view, int channels, struct error *er
   if (!sizes)
     return error_memory(err, "a projection's scale");
   for (size_t i = 0; i < n; i++)
-    sizes[i] = fabsf(feature_view_at(view, channels, (int)(i % (size_t)shown), (int)(i / (size_t)shown / (size_t)w),
-                                     (int)(i / (size_t)shown % (size_t)w)));
-  qsort(sizes, n, sizeof *sizes, by_size);
-  view->scale = sizes[(size_t)(0.995 * (double)(n - 1))];
-  if (view->scale <= 0)
-    view->scale = sizes[n - 1];
+    sizes[i] = feature_view_at(view, channels, (int)(i % (size_t)shown), (int)(i / (size_t)shown / (size_t)w),
+                               (int)(i / (size_t)shown % (size_t)w));
+  view->scale = feature_views_scale(sizes, n);
   mem_free(sizes);
   return true;
 }

@@ -33,6 +33,9 @@ void feature_views_free(struct feature_view *views, int n);
 /* What is shown of channel c at column x and row y of the projection's box. */
 float feature_view_at(const struct feature_view *view, int channels, int c, int y, int x);
 
+/* The 99.5th percentile in size of n values, the largest where that is 0; the values are lost. */
+float feature_views_scale(float *values, size_t n);
+
 /* Whether projections of a layer can be had at all; what is on the way. */
 bool feature_views_check(const struct feature_source *source, struct backward_info *info, struct error *err);
 
