@@ -242,13 +242,14 @@ PENUMBRA_API bool penumbra_features_has(const penumbra_features *features, const
 PENUMBRA_API char *penumbra_features_state(const penumbra_features *features, penumbra_error *err);
 PENUMBRA_API bool penumbra_features_restore(penumbra_features *features, const char *state, penumbra_error *err);
 
-/* Gives an image that was added once more, by name and SHA-256; the caller of penumbra_features_save implements it. */
-typedef penumbra_image *penumbra_image_source(void *context, const char *name, const char *sha256, penumbra_error *err);
 /* Project the strongest activations back to the pixels and write the contact sheets features.png (features-2.png, …),
  * features.json and the arrays: map-K.npy, the projections [n,C,h,w] of map K's n strongest activations within their
- * receptive fields, and activity-K.npy, the map on those images. Folder `dir` appears whole or not at all. */
+ * receptive fields, and activity-K.npy, the map on those images. `open` gives an image that was
+ * added once more, by name and SHA-256. Folder `dir` appears whole or not at all. */
 PENUMBRA_API bool penumbra_features_save(penumbra_features *features, const char *dir, unsigned flags,
-                                         penumbra_image_source *open, void *context, penumbra_error *err);
+                                         penumbra_image *(*open)(void *context, const char *name, const char *sha256,
+                                                                 penumbra_error *err),
+                                         void *context, penumbra_error *err);
 
 /* ---- evaluation: how good is a map? ----------------------------------------------------------------------------- */
 

@@ -249,7 +249,7 @@ struct held {
 struct saving {
   struct penumbra_features *f;
   const struct output *out;
-  penumbra_image_source *open;
+  penumbra_image *(*open)(void *context, const char *name, const char *sha256, penumbra_error *err);
   void *context;
   struct held *held;
   int n_held;
@@ -652,7 +652,9 @@ static bool save_all(struct saving *s, struct error *err)
   return ok;
 }
 
-bool penumbra_features_save(penumbra_features *f, const char *dir, unsigned flags, penumbra_image_source *open,
+bool penumbra_features_save(penumbra_features *f, const char *dir, unsigned flags,
+                            penumbra_image *(*open)(void *context, const char *name, const char *sha256,
+                                                    penumbra_error *err),
                             void *context, penumbra_error *err)
 {
   struct error failed = {ERROR_NONE};
