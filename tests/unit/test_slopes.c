@@ -433,6 +433,62 @@ static void cams_add_up_to_the_logit_less_its_bias(void **state)
   subject_close(s);
 }
 
+/* ---- symmetry -------------------------------------------------------------------------------------------------- */
+
+/* A network whose kernels are their own mirror images, on a picture that is its own. */
+static void symmetric_pictures_have_symmetric_maps(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *method, *params;
+  } runs[] = {{"ig", "fill=black"},
+              {"ig", "fill=blur steps=9"},
+              {"gradient", ""},
+              {"gradient", "reduce=l2"},
+              {"gradient-input", ""},
+              {"guided-backprop", ""},
+              {"gradcam", ""},
+              {"gradcam", "layer=colours"},
+              {"deconvnet", "start=class"},
+              {"deconvnet", "unit=map feature-map=0"},
+              {"deconvnet", "unit=map feature-map=1 layer=colours"},
+              {"occlusion", "patch=4 stride=2"}};
+  struct error err = {0};
+  struct subject *s = subject_open("conv3_softmax", false);
+  model_close(s->model);
+  s->model = model_open(golden_path("../cli/data", "layers.onnx"), &(struct model_options){0}, &err);
+  assert_ok(s->model != NULL, err);
+  const struct predictor *p = &s->model->predictor;
+  image_free(&s->image);
+  input_free(&s->input);
+  assert_ok(image_new(&s->image, p->width, p->height, 3, PIXEL_U8, &err), err);
+  unsigned char *pixels = s->image.data;
+  for (int y = 0; y < p->height; y++)
+    for (int x = 0; x < p->width; x++)
+      for (int c = 0; c < 3; c++) {
+        const int at = x < p->width - 1 - x ? x : p->width - 1 - x;
+        pixels[(y * p->width + x) * 3 + c] =
+            (unsigned char)rng_bits(1, RNG_NOISE, (uint32_t)c, (uint64_t)(y * 64 + at));
+      }
+  assert_ok(preprocess(&s->model->card, &s->image, &s->input, &err), err);
+  s->explain.predictor = p;
+  s->explain.model = s->model;
+  s->explain.card = &s->model->card;
+  for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+    struct explanation out = subject_run(s, runs[i].method, runs[i].params);
+    const float *map = subject_array(&out, "map");
+    const double most = largest_of(map, (int64_t)p->height * p->width);
+    assert_true(most > 0);
+    for (int y = 0; y < p->height; y++)
+      for (int x = 0; x < p->width; x++)
+        if (!(fabs((double)(map[y * p->width + x] - map[y * p->width + p->width - 1 - x])) <= 1e-5 * most))
+          fail_msg("%s %s: %g at %d,%d is %g at its mirror image", runs[i].method, runs[i].params,
+                   (double)map[y * p->width + x], x, y, (double)map[y * p->width + p->width - 1 - x]);
+    explanation_free(&out);
+  }
+  subject_close(s);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------------------------- */
 
 static void expect(const char *net, const char *method, const char *params, const char *part)
@@ -537,6 +593,7 @@ int main(void)
       cmocka_unit_test(other_activations_are_told),
       cmocka_unit_test(dead_maps_project_to_nothing),
       cmocka_unit_test(cams_add_up_to_the_logit_less_its_bias),
+      cmocka_unit_test(symmetric_pictures_have_symmetric_maps),
       cmocka_unit_test(refuses),
       cmocka_unit_test(cancels),
       cmocka_unit_test(survives_failing_allocations),
