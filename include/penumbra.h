@@ -207,6 +207,50 @@ PENUMBRA_API char *penumbra_methods_json(const char *name, penumbra_error *err);
 /* The fills a method may replace pixels by: [{"name","summary","random","region"}]. */
 PENUMBRA_API char *penumbra_fills_json(void);
 
+/* ---- features: what excites the feature maps of a layer? --------------------------------------------------------- */
+
+typedef struct penumbra_features_request {
+  size_t size;             /* sizeof(penumbra_features_request) */
+  const char *layer;       /* NULL or "": the last one before global pooling */
+  const char *feature_map; /* "strongest:N" (NULL: 16) by total activation over all images, "K", "K,K,…" or "all" */
+  int top;                 /* strongest activations of each map, 1..64; 0: 9 */
+  int per_image;           /* of them at most so many of one image; 0: 1 */
+  const char *rule;        /* "deconvnet" (Zeiler & Fergus), "guided" (Springenberg et al.), or "auto" (NULL): guided
+                              where no max pooling lies before the layer, for there the deconvnet's projections are the
+                              same for every image */
+  const char *scale;       /* of the projections' pictures: "own" (NULL), "common" to those of a map, or a number */
+  int threads;             /* < 1: all cores; the result does not depend on it */
+  size_t memory;           /* bytes beyond the model's weights, 0: 1 GiB */
+  bool (*progress)(void *context, const penumbra_progress *progress); /* of projections; false cancels; may be NULL */
+  void *progress_context;
+} penumbra_features_request;
+
+typedef struct penumbra_features penumbra_features;
+
+/* Unknown layers, and layers whose activity cannot be projected back, are told here. `model` must outlive it. */
+PENUMBRA_API penumbra_features *penumbra_features_new(const penumbra_model *model,
+                                                      const penumbra_features_request *request, penumbra_error *err);
+PENUMBRA_API void penumbra_features_free(penumbra_features *features);
+/* The layer's name; borrowed. */
+PENUMBRA_API const char *penumbra_features_layer(const penumbra_features *features);
+
+/* Look at one image; only its strongest activations are kept. The same bytes count once. */
+PENUMBRA_API bool penumbra_features_add(penumbra_features *features, const penumbra_image *image, penumbra_error *err);
+/* Whether an image of these bytes (SHA-256 in hexadecimal digits) was looked at. */
+PENUMBRA_API bool penumbra_features_has(const penumbra_features *features, const char *sha256);
+/* What was found so far as JSON, and going on from it in another process, before any image is added. */
+PENUMBRA_API char *penumbra_features_state(const penumbra_features *features, penumbra_error *err);
+PENUMBRA_API bool penumbra_features_restore(penumbra_features *features, const char *state, penumbra_error *err);
+
+/* Project the strongest activations back to the pixels and write the contact sheets features.png (features-2.png, …),
+ * features.json and the arrays: map-K.npy, the projections [n,C,h,w] of map K's n strongest activations within their
+ * receptive fields, and activity-K.npy, the map on those images. `open` gives an image that was
+ * added once more, by name and SHA-256. Folder `dir` appears whole or not at all. */
+PENUMBRA_API bool penumbra_features_save(penumbra_features *features, const char *dir, unsigned flags,
+                                         penumbra_image *(*open)(void *context, const char *name, const char *sha256,
+                                                                 penumbra_error *err),
+                                         void *context, penumbra_error *err);
+
 /* ---- evaluation: how good is a map? ----------------------------------------------------------------------------- */
 
 /* What is judged. */

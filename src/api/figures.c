@@ -3,6 +3,7 @@
  */
 #include "api/object.h"
 #include "base/files.h"
+#include "methods/feature_views.h"
 #include "render/render.h"
 
 #include <stdio.h>
@@ -66,6 +67,23 @@ static int factor_for(int64_t height, int64_t width)
   return side >= PANEL_SIDE ? 1 : (int)((PANEL_SIDE + side - 1) / side);
 }
 
+/* The sum over the channels [C,H,W]. */
+static bool draw_projection(const struct npy *projection, int factor, struct image *out, struct error *err)
+{
+  const int64_t pixels = projection->dim[1] * projection->dim[2];
+  const float *from = projection->data;
+  float *sum = mem_zero((size_t)pixels, 2 * sizeof *sum), *scratch = sum + pixels;
+  if (!sum)
+    return error_memory(err, "a projection");
+  for (int64_t i = 0; i < pixels * projection->dim[0]; i++)
+    sum[i % pixels] += from[i];
+  memcpy(scratch, sum, (size_t)pixels * sizeof *sum);
+  const bool ok = render_map(sum, (int)projection->dim[1], (int)projection->dim[2],
+                             (double)feature_views_scale(scratch, (size_t)pixels), NULL, factor, out, err);
+  mem_free(sum);
+  return ok;
+}
+
 static bool draw_occlusion(const struct penumbra_explanation *x, struct image *out, struct error *err)
 {
   const struct npy *map = explanation_find(&x->e, "map"), *label = explanation_find(&x->e, "occlusion_label");
@@ -75,8 +93,8 @@ static bool draw_occlusion(const struct penumbra_explanation *x, struct image *o
   const int factor = factor_for(height, width);
   const json_t *seen = json_object_get(x->e.details, "classes_under_occlusion");
   const json_t *first = json_array_get(seen, 0), *watched = json_object_get(x->e.details, "feature_map");
-  struct image images[3] = {{0}, {0}, {0}};
-  char captions[3][160];
+  struct image images[4] = {{0}};
+  char captions[4][160];
   (void)snprintf(captions[0], sizeof captions[0], "(a) fall of the score of %.60s", x->label);
   if (first)
     (void)snprintf(captions[1], sizeof captions[1], "(b) most probable class: %zu seen, most often %.60s",
@@ -94,11 +112,16 @@ static bool draw_occlusion(const struct penumbra_explanation *x, struct image *o
     ok = render_map(feature->data, ny, nx, 0, colormap_find("viridis"), factor_for(ny, nx), &images[2], err);
     panels = 3;
   }
-  struct panel panel[3];
+  if (ok && feature && explanation_find(&x->e, "occlusion_projection")) {
+    (void)snprintf(captions[3], sizeof captions[3], "what of the image it is, projected back by the deconvnet");
+    ok = draw_projection(explanation_find(&x->e, "occlusion_projection"), factor, &images[3], err);
+    panels = 4;
+  }
+  struct panel panel[4];
   for (int i = 0; i < panels; i++)
     panel[i] = (struct panel){&images[i], captions[i]};
-  ok = ok && render_sheet(panel, (size_t)panels, 3, "Under a sliding patch", out, err);
-  for (int i = 0; i < 3; i++)
+  ok = ok && render_sheet(panel, (size_t)panels, panels == 4 ? 2 : 3, "Under a sliding patch", out, err);
+  for (int i = 0; i < 4; i++)
     image_free(&images[i]);
   return ok;
 }

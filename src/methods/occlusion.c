@@ -5,7 +5,8 @@
  * A patch slides over the image and hides what is under it. Three maps come from the same passes:
  *   (a) how far the score of a class falls, averaged over the patches that cover a pixel (all classes at once);
  *   (b) the most probable class while the patch is there;
- *   (c) the total activation of the feature map that is strongest on the unoccluded image.
+ *   (c) the total activation of the feature map that is strongest on the unoccluded image; on request beside it what
+ *       that activity is, projected back to the pixels by the deconvnet (the paper's figure 6c).
  *
  * Per axis of length n, patch p, stride s: ceil((n - p) / s) + 1 positions, the last patch clipped at the edge.
  *   D[i,c] = f_c(x) - f_c(x_i)        A_c(pixel) = sum_i m_i D[i,c] / sum_i m_i
@@ -16,6 +17,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "methods/projection.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -28,6 +30,7 @@ struct options {
   int64_t draws;
   const char *layer;
   int64_t feature_map;
+  bool with_projection;
   const char *box;
 };
 
@@ -46,6 +49,8 @@ static const struct param params[] = {
      "layer of the strongest feature map; empty: the last one before global pooling"},
     {"feature-map", PARAM_INT, offsetof(struct options, feature_map), "auto", 0, 1 << 20, NULL, NULL, NULL,
      "feature map to watch; auto: the strongest on the image"},
+    {"with-projection", PARAM_BOOL, offsetof(struct options, with_projection), "off", 0, 0, NULL, NULL, NULL,
+     "also project the feature map back to the pixels by the deconvnet"},
     {"box", PARAM_TEXT, offsetof(struct options, box), "", 0, 0, NULL, "px", NULL,
      "x0,y0,x1,y1 on the model grid: only patches that touch it"},
     PARAM_END,
@@ -550,7 +555,7 @@ static bool full_fill(struct occlusion *o, struct error *err)
   return ok;
 }
 
-static void report(struct occlusion *o, const struct evaluated *end)
+static void report(struct occlusion *o, const struct evaluated *end, json_t *projection)
 {
   struct explanation *out = o->out;
   const float *base = evaluator_scores(o->evaluator);
@@ -587,8 +592,8 @@ static void report(struct occlusion *o, const struct evaluated *end)
     for (int j = 0; j < o->map_pixels; j++)
       sum += (double)a[(int64_t)j * o->map_channels + o->map_index];
     json_object_set_new(out->details, "feature_map",
-                        json_pack("{s:s, s:I, s:f}", "layer", session->layer.name, "index", (json_int_t)o->map_index,
-                                  "activation", sum));
+                        json_pack("{s:s, s:I, s:f, s:o*}", "layer", session->layer.name, "index",
+                                  (json_int_t)o->map_index, "activation", sum, "projection", projection));
   }
 }
 
@@ -619,6 +624,35 @@ static bool choose_feature_map(struct occlusion *o, struct error *err)
     }
   }
   return true;
+}
+
+/* The watched feature map's activity on the unoccluded image, projected back, as [C,H,W]. Where the way back is closed
+ * all else is still worth having. */
+static bool project(struct occlusion *o, json_t **facts, struct error *err)
+{
+  const struct explain *explain = o->explain;
+  const int64_t pixels = (int64_t)o->y.n * o->x.n, dims[3] = {explain->input->channels, o->y.n, o->x.n};
+  struct projection p = {.map = (int)o->map_index, .y = -1, .x = -1};
+  struct error failed = {ERROR_NONE};
+  float *signal = mem_zero((size_t)pixels, (size_t)dims[0] * sizeof *signal);
+  if (!signal)
+    return error_memory(err, "a projection");
+  bool ok = projection_run(o->evaluator, explain->model, explain->input->x, o->options->layer, &p, signal, &failed);
+  if (ok) {
+    float *out = explanation_floats(o->out, "occlusion_projection", 3, dims, err);
+    for (int64_t i = 0; out && i < pixels * dims[0]; i++)
+      out[i % dims[0] * pixels + i / dims[0]] = signal[i];
+    *facts = json_pack("{s:s, s:[i,i,i,i], s:i}", "file", "occlusion_projection.npy", "receptive_field", p.box[0],
+                       p.box[1], p.box[2], p.box[3], "rectifiers", p.info.rectifiers);
+    ok = out && (*facts || error_memory(err, "a projection"));
+  } else if (failed.code == ERROR_CANCELLED || failed.code == ERROR_MEMORY) {
+    *err = failed;
+  } else {
+    explanation_warn(o->out, "no-projection", "the feature map is not projected: %s", failed.message);
+    ok = true;
+  }
+  mem_free(signal);
+  return ok;
 }
 
 static bool occlude(struct occlusion *o, struct error *err)
@@ -685,7 +719,10 @@ static bool occlude(struct occlusion *o, struct error *err)
   if (!drop_maps(o, err) || !class_maps(o, err) || !classes_seen(o, err) || !crossing_map(o, err))
     return false;
   artifact_share(o);
-  report(o, &end);
+  json_t *projection = NULL;
+  if (o->options->with_projection && o->feature && !project(o, &projection, err))
+    return false;
+  report(o, &end, projection);
   return true;
 }
 

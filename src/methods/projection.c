@@ -80,7 +80,7 @@ static bool result(void *context, int64_t i, const float *scores, const float *s
   return true;
 }
 
-static bool receptive_field(const struct model *model, const char *layer, struct projection *p, struct error *err)
+bool projection_field(const struct model *model, const char *layer, struct projection *p, struct error *err)
 {
   const struct value *value = model_layer(model, layer, err), *image = model->graph->inputs[0];
   struct field unit = {.first = {0}}, field;
@@ -127,5 +127,5 @@ bool projection_run(struct evaluator *evaluator, const struct model *model, cons
     return false;
   if (end.count == 0)
     return error_set(err, ERROR_USAGE, "projection: ended by '%s' before it was there", end.stopped_by);
-  return receptive_field(model, layer, p, err);
+  return projection_field(model, layer, p, err);
 }

@@ -26,4 +26,7 @@ void projection_strongest_unit(const float *activations, int height, int width, 
 bool projection_run(struct evaluator *evaluator, const struct model *model, const float *x, const char *layer,
                     struct projection *p, float *out, struct error *err);
 
+/* The box of p->map, y and x, which projection_run finds too; p->info must be known. */
+bool projection_field(const struct model *model, const char *layer, struct projection *p, struct error *err);
+
 #endif

@@ -199,6 +199,28 @@ static bool is_feature_map(const struct value *value)
          value->t.layout == LAYOUT_CHANNELS_LAST;
 }
 
+/* Whether a node is the end of an activation function and gives a feature map with spatial extent: what people mean by
+ * a convolutional layer's output. x * Sigmoid(x) and the like end in the product. */
+static bool is_activated(const struct node *node)
+{
+  static const char *const kinds[] = {
+      "Relu", "Clip",      "LeakyRelu", "PRelu", "Elu",  "Selu", "Celu", "ThresholdedRelu",
+      "Mish", "HardSwish", "Softplus",  "Gelu",  "Tanh", NULL};
+  const struct value *out = node->out[0];
+  if (!is_feature_map(out) || out->t.shape.dim[2] * out->t.shape.dim[3] < 2)
+    return false;
+  for (const char *const *kind = kinds; *kind; kind++)
+    if (strcmp(node->type, *kind) == 0)
+      return true;
+  for (int i = 0; i < 2 && strcmp(node->type, "Mul") == 0; i++) {
+    const struct node *gate = node->in[i]->producer;
+    if (gate && (strcmp(gate->type, "Sigmoid") == 0 || strcmp(gate->type, "HardSigmoid") == 0) &&
+        gate->in[0] == node->in[1 - i])
+      return true;
+  }
+  return false;
+}
+
 /* The last feature map with spatial extent before global pooling or flattening, after its activation. */
 static const char *find_default_layer(const struct graph *graph)
 {
@@ -377,8 +399,9 @@ json_t *model_json(const struct model *model)
     const struct node *node = graph->nodes[i];
     const int64_t own = node_macs(node);
     macs += own;
-    json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I}", "name", node->out[0]->name, "op", node->type,
-                                            "shape", shape_json(&node->out[0]->t.shape), "macs", (json_int_t)own));
+    json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I, s:b}", "name", node->out[0]->name, "op", node->type,
+                                            "shape", shape_json(&node->out[0]->t.shape), "macs", (json_int_t)own,
+                                            "feature_map", is_activated(node)));
   }
   return json_pack("{s:s, s:I, s:I, s:s, s:{s:s, s:o}, s:{s:s, s:I}, s:s, s:s, s:s?, s:b, s:I, s:{s:O, s:o}, s:o, s:o}",
                    "path", model->path, "ir_version", (json_int_t)model->onnx.ir_version, "opset",

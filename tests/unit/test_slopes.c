@@ -433,6 +433,65 @@ static void cams_add_up_to_the_logit_less_its_bias(void **state)
   subject_close(s);
 }
 
+/* ---- symmetry -------------------------------------------------------------------------------------------------- */
+
+/* A network whose kernels are their own mirror images, on a picture that is its own. Deconvnet before the pooling only:
+ * of equal values, such as zeros, the first in a window gets the signal. */
+static void symmetric_pictures_have_symmetric_maps(void **state)
+{
+  (void)state;
+  /* Its first kernels do not see grey: their channels' gradients add up to nothing, so each is looked at. */
+  static const struct {
+    const char *method, *params, *array;
+  } runs[] = {{"ig", "fill=black keep-channels=on", "channels"},
+              {"ig", "fill=blur steps=9 keep-channels=on", "channels"},
+              {"gradient", "keep-channels=on", "channels"},
+              {"gradient", "reduce=l2", "map"},
+              {"gradient-input", "keep-channels=on", "channels"},
+              {"guided-backprop", "keep-channels=on", "channels"},
+              {"gradcam", "", "map"},
+              {"gradcam", "layer=colours", "map"},
+              {"deconvnet", "unit=map feature-map=1 layer=colours keep-channels=on", "channels"},
+              {"occlusion", "patch=4 stride=2", "map"}};
+  struct error err = {0};
+  struct subject *s = subject_open("conv3_softmax", false);
+  model_close(s->model);
+  s->model = model_open(golden_path("../cli/data", "layers.onnx"), &(struct model_options){0}, &err);
+  assert_ok(s->model != NULL, err);
+  const struct predictor *p = &s->model->predictor;
+  image_free(&s->image);
+  input_free(&s->input);
+  assert_ok(image_new(&s->image, p->width, p->height, 3, PIXEL_U8, &err), err);
+  unsigned char *pixels = s->image.data;
+  for (int y = 0; y < p->height; y++)
+    for (int x = 0; x < p->width; x++)
+      for (int c = 0; c < 3; c++) {
+        const int at = x < p->width - 1 - x ? x : p->width - 1 - x;
+        pixels[(y * p->width + x) * 3 + c] =
+            (unsigned char)rng_bits(1, RNG_NOISE, (uint32_t)c, (uint64_t)(y * 64 + at));
+      }
+  assert_ok(preprocess(&s->model->card, &s->image, &s->input, &err), err);
+  s->explain.predictor = p;
+  s->explain.model = s->model;
+  s->explain.card = &s->model->card;
+  for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+    struct explanation out = subject_run(s, runs[i].method, runs[i].params);
+    const struct npy *array = explanation_find(&out, runs[i].array);
+    const float *map = array->data;
+    const double most = largest_of(map, npy_count(array));
+    if (!(most > 0))
+      fail_msg("%s %s: the map is flat", runs[i].method, runs[i].params);
+    for (int64_t at = 0; at < npy_count(array); at++) {
+      const int64_t x = at % p->width, other = at - x + p->width - 1 - x;
+      if (!(fabs((double)(map[at] - map[other])) <= 1e-5 * most))
+        fail_msg("%s %s: value %lld is %g, and %g at its mirror image", runs[i].method, runs[i].params, (long long)at,
+                 (double)map[at], (double)map[other]);
+    }
+    explanation_free(&out);
+  }
+  subject_close(s);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------------------------- */
 
 static void expect(const char *net, const char *method, const char *params, const char *part)
@@ -537,6 +596,7 @@ int main(void)
       cmocka_unit_test(other_activations_are_told),
       cmocka_unit_test(dead_maps_project_to_nothing),
       cmocka_unit_test(cams_add_up_to_the_logit_less_its_bias),
+      cmocka_unit_test(symmetric_pictures_have_symmetric_maps),
       cmocka_unit_test(refuses),
       cmocka_unit_test(cancels),
       cmocka_unit_test(survives_failing_allocations),
