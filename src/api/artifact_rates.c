@@ -10,7 +10,8 @@
 
 enum { LIST_LIMIT = 1 << 16, NAME = 512 };
 
-/* The fill that *list begins with; *list is past it and its comma. False at the end, and for one too long to be known. */
+/* The fill that *list begins with; *list is past it and its comma. False at the end, and for one too long to be known.
+ */
 static bool next_fill(const char **list, char name[NAME])
 {
   const size_t length = *list && **list ? fills_first(*list) : NAME;
@@ -33,9 +34,9 @@ static json_t *recorded(const struct card *card)
   json_object_foreach (table, fill, entry) {
     const json_t *rate = json_object_get(entry, "rate");
     if (json_is_number(rate) && json_number_value(rate) >= 0 && json_number_value(rate) <= 1)
-      json_object_set_new(fills, fill,
-                          json_pack("{s:f, s:O?}", "rate", json_number_value(rate), "images",
-                                    json_object_get(table, "images")));
+      json_object_set_new(
+          fills, fill,
+          json_pack("{s:f, s:O?}", "rate", json_number_value(rate), "images", json_object_get(table, "images")));
   }
   if (json_object_size(fills))
     return json_pack("{s:s, s:o}", "source", "card", "fills", fills);

@@ -380,7 +380,8 @@ static bool make_maps(struct work *w, const penumbra_array *maps, struct error *
       return error_prefix(err, "%s", w->image->name);
     if (!file_sha256(maps[i].data, map_bytes(&maps[i]), sha256))
       return error_memory(err, "a map");
-    json_object_set_new(w->subjects, s->name, json_pack("{s:s?, s:s}", "method", s->method ? s->method->name : NULL, "sha256", sha256));
+    json_object_set_new(w->subjects, s->name,
+                        json_pack("{s:s?, s:s}", "method", s->method ? s->method->name : NULL, "sha256", sha256));
   }
   return true;
 }
@@ -562,7 +563,7 @@ static json_t *costs_json(const struct penumbra_evaluation *e)
     const json_t *record;
     if (!e->subjects[i].method)
       continue;
-    json_array_foreach(e->records, k, record) {
+    json_array_foreach (e->records, k, record) {
       const json_t *own = json_object_get(json_object_get(record, "subjects"), e->subjects[i].name);
       evaluations += json_integer_value(json_object_get(own, "evaluations"));
       seconds += json_number_value(json_object_get(own, "seconds"));
@@ -590,10 +591,11 @@ json_t *evaluation_summary(const struct penumbra_evaluation *e, struct error *er
     json_decref(metrics);
     return NULL;
   }
-  json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:{s:o, s:s}, s:o, s:o, s:o, s:o, s:o}", "schema", schema, "tool", "name",
-                          "penumbra", "version", PENUMBRA_VERSION, "model", "path",
+  json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:{s:o, s:s}, s:o, s:o, s:o, s:o, s:o}", "schema", schema, "tool",
+                          "name", "penumbra", "version", PENUMBRA_VERSION, "model", "path",
                           path && str_is_utf8(path) ? json_string(path) : json_null(), "sha256", model_sha256(e->model),
-                          "settings", settings_json(e), "images", images_json(e), "explained", costs_json(e), "artifacts", rates ? rates : json_null(), "metrics", metrics);
+                          "settings", settings_json(e), "images", images_json(e), "explained", costs_json(e),
+                          "artifacts", rates ? rates : json_null(), "metrics", metrics);
   if (!all)
     error_memory(err, "a summary");
   return all;

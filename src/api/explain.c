@@ -257,8 +257,7 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
   if (!x->result || !artifact_rates(model, request, &rates, err))
     return x->result ? false : error_memory(err, "an explanation");
   const json_t *params = json_object_get(json_object_get(x->result, "method"), "params");
-  json_t *trust =
-      trust_json(&x->e, artifact_rate_of(rates, json_string_value(json_object_get(params, "fill"))), err);
+  json_t *trust = trust_json(&x->e, artifact_rate_of(rates, json_string_value(json_object_get(params, "fill"))), err);
   json_object_set_new(x->result, "artifacts", rates ? rates : json_null());
   return (trust && json_object_set_new(x->result, "trust", trust) == 0 &&
           json_object_set_new(x->result, "top_classes", top_classes(&x->e, model->labels)) == 0) ||

@@ -577,7 +577,8 @@ static void print_artifacts(const json_t *artifacts)
     json_t *interval = json_pack("{s:O?, s:O?, s:O?}", "mean", json_object_get(of, "rate"), "lo",
                                  json_object_get(of, "lo"), "hi", json_object_get(of, "hi"));
     printf("a patch of '%s' on a normal image is called a finding: %s (%s, %lld images)\n", fill,
-           interval_text(interval, text, sizeof text), strcmp(source ? source : "", "card") == 0 ? "the card" : "measured",
+           interval_text(interval, text, sizeof text),
+           strcmp(source ? source : "", "card") == 0 ? "the card" : "measured",
            (long long)json_integer_value(json_object_get(of, "images")));
     json_decref(interval);
   }

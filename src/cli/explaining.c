@@ -293,7 +293,8 @@ static bool measure_normals(struct explaining *job, struct error *err)
   for (int i = 0; i < job->n_methods; i++)
     methods[i] = (penumbra_subject){.method = job->methods[i].name, .params = job->methods[i].params};
   job->progress.method = "normal images";
-  job->artifact_rates = inputs_normals(job->args, job->model, job->normals, methods, job->n_methods, &job->request, err);
+  job->artifact_rates =
+      inputs_normals(job->args, job->model, job->normals, methods, job->n_methods, &job->request, err);
   job->request.artifact_rates = job->artifact_rates;
   progress_clear(&job->progress);
   return job->artifact_rates != NULL;

@@ -19,9 +19,10 @@ static const char *base_name(const char *path)
 
 static bool append_head(const json_t *result, struct str *html, struct error *err)
 {
-  str_append(html, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src ");
+  str_append(html,
+             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src ");
   if (!html_hash(html, report_style))
     return error_memory(err, "the report");
   str_append(html, "; script-src ");
@@ -56,7 +57,8 @@ static void append_header(const json_t *result, struct str *html)
 
 static void append_footer(struct str *html)
 {
-  str_append(html, "</main>\n<footer><p>Made by penumbra " PENUMBRA_VERSION ". Not for clinical use.</p></footer>\n<script>");
+  str_append(html,
+             "</main>\n<footer><p>Made by penumbra " PENUMBRA_VERSION ". Not for clinical use.</p></footer>\n<script>");
   str_append(html, report_script);
   str_append(html, "</script>\n</body>\n</html>\n");
 }
@@ -68,8 +70,8 @@ static void append_methods(const struct report *report, const struct report_pict
   str_printf(html, "<fieldset class=\"methods\"%s><legend>Method</legend>\n", report->count > 1 ? "" : " hidden");
   for (int i = 0; i < report->count; i++) {
     const struct report_scale *scale = &pictures->scale[i];
-    str_printf(html, "<label><input type=\"radio\" name=\"method\" value=\"%d\" data-limit=\"%.9e\"%s> ", i, scale->limit,
-               i ? "" : " checked");
+    str_printf(html, "<label><input type=\"radio\" name=\"method\" value=\"%d\" data-limit=\"%.9e\"%s> ", i,
+               scale->limit, i ? "" : " checked");
     html_text(html, report_method(report, i));
     str_append(html, "</label>\n");
   }
@@ -80,23 +82,26 @@ static void append_controls(const struct report *report, const struct report_pic
 {
   str_append(html, "<div class=\"controls\" role=\"group\" aria-label=\"View\">\n");
   append_methods(report, pictures, html);
-  str_append(html, "<p class=\"slider\"><label for=\"opacity\">Opacity of the map</label> <output for=\"opacity\" "
-                   "id=\"opacity-value\">65 %</output>\n<input type=\"range\" id=\"opacity\" min=\"0\" max=\"100\" step=\"5\" "
-                   "value=\"65\"></p>\n"
-                   "<p class=\"slider\"><label for=\"gain\">Ends of the scale divided by</label> <output for=\"gain\" "
-                   "id=\"gain-value\">1</output>\n<input type=\"range\" id=\"gain\" min=\"0\" max=\"5\" step=\"1\" "
-                   "value=\"0\"></p>\n"
-                   "<p class=\"slider\"><label for=\"threshold\">Hide weaker than</label> <output for=\"threshold\" "
-                   "id=\"threshold-value\">0</output>\n<input type=\"range\" id=\"threshold\" min=\"0\" max=\"95\" step=\"5\" "
-                   "value=\"0\"></p>\n");
+  str_append(
+      html, "<p class=\"slider\"><label for=\"opacity\">Opacity of the map</label> <output for=\"opacity\" "
+            "id=\"opacity-value\">65 %</output>\n<input type=\"range\" id=\"opacity\" min=\"0\" max=\"100\" step=\"5\" "
+            "value=\"65\"></p>\n"
+            "<p class=\"slider\"><label for=\"gain\">Ends of the scale divided by</label> <output for=\"gain\" "
+            "id=\"gain-value\">1</output>\n<input type=\"range\" id=\"gain\" min=\"0\" max=\"5\" step=\"1\" "
+            "value=\"0\"></p>\n"
+            "<p class=\"slider\"><label for=\"threshold\">Hide weaker than</label> <output for=\"threshold\" "
+            "id=\"threshold-value\">0</output>\n<input type=\"range\" id=\"threshold\" min=\"0\" max=\"95\" step=\"5\" "
+            "value=\"0\"></p>\n");
   if (pictures->scale[0].both_signs)
     str_append(html, "<fieldset class=\"signs\"><legend>Show evidence</legend>\n"
                      "<label><input type=\"radio\" name=\"sign\" value=\"both\" checked> for and against</label>\n"
                      "<label><input type=\"radio\" name=\"sign\" value=\"for\"> for</label>\n"
                      "<label><input type=\"radio\" name=\"sign\" value=\"against\"> against</label>\n</fieldset>\n");
   if (report->count > 1)
-    str_printf(html, "<p><label><input type=\"checkbox\" id=\"common\" data-limit=\"%.9e\"> One scale for all methods"
-                     "</label></p>\n", pictures->common);
+    str_printf(html,
+               "<p><label><input type=\"checkbox\" id=\"common\" data-limit=\"%.9e\"> One scale for all methods"
+               "</label></p>\n",
+               pictures->common);
   if (pictures->color)
     str_append(html, "<p><label><input type=\"checkbox\" id=\"hue\"> Picture in its own colours</label></p>\n");
   str_append(html, "</div>\n");
@@ -113,8 +118,9 @@ static void append_viewer(const struct report *report, const struct report_pictu
 {
   char title[256];
   describe(report, 0, title, sizeof title);
-  str_printf(html, "<section class=\"viewer\" aria-labelledby=\"viewer-title\" data-signed=\"%d\">\n"
-                   "<h2 id=\"viewer-title\">Map</h2>\n<figure>\n",
+  str_printf(html,
+             "<section class=\"viewer\" aria-labelledby=\"viewer-title\" data-signed=\"%d\">\n"
+             "<h2 id=\"viewer-title\">Map</h2>\n<figure>\n",
              pictures->scale[0].both_signs);
   report_stage(pictures, report, 0, "stage", title, html);
   str_append(html, "<figcaption>\n");
@@ -155,12 +161,14 @@ static void append_cards(const struct report *report, const struct report_pictur
   str_append(html, "</ul>\n</section>\n");
 }
 
-static bool append_method(const struct report *report, const struct report_pictures *pictures, int map, struct str *html,
-                          struct error *err)
+static bool append_method(const struct report *report, const struct report_pictures *pictures, int map,
+                          struct str *html, struct error *err)
 {
   const struct method *method = method_find(report_method(report, map));
-  str_printf(html, "<section class=\"method\" id=\"method-%d\" aria-labelledby=\"method-title-%d\">\n"
-                   "<h2 id=\"method-title-%d\">", map, map, map);
+  str_printf(html,
+             "<section class=\"method\" id=\"method-%d\" aria-labelledby=\"method-title-%d\">\n"
+             "<h2 id=\"method-title-%d\">",
+             map, map, map);
   html_text(html, report_method(report, map));
   if (method)
     html_printf(html, ": %s", method->title);
@@ -188,16 +196,17 @@ static bool append_comparison(const struct report *report, struct str *html, str
   if (!report_curves_of_all(report, html, err))
     return false;
   if (report->agreement) {
-    str_append(html, "<h3>Do the maps agree?</h3>\n<p>Rank correlation (Spearman) of every map with every other: 1, the same "
-                     "order of pixels; 0, unrelated.</p>\n");
+    str_append(html,
+               "<h3>Do the maps agree?</h3>\n<p>Rank correlation (Spearman) of every map with every other: 1, the same "
+               "order of pixels; 0, unrelated.</p>\n");
     report_agreement(report, html);
   }
   str_append(html, "</section>\n");
   return true;
 }
 
-static bool append_page(const struct report *report, struct report_pictures *pictures, const int side[2], struct str *html,
-                        struct error *err)
+static bool append_page(const struct report *report, struct report_pictures *pictures, const int side[2],
+                        struct str *html, struct error *err)
 {
   const json_t *result = report->maps[0].result;
   if (!append_head(result, html, err) || !report_store(report, pictures, side[0], side[1], html, err))

@@ -59,10 +59,12 @@ void report_verdict(const struct report *report, const struct report_pictures *p
     html_printf(html, "No evidence found: the map is flat. It tells nothing about %.200s.", label);
   else if (report_number(result, "map", "max") > 0)
     html_printf(html, "The strongest evidence for %.200s lies at x %lld, y %lld px.", label,
-                (long long)json_integer_value(json_array_get(at, 0)), (long long)json_integer_value(json_array_get(at, 1)));
+                (long long)json_integer_value(json_array_get(at, 0)),
+                (long long)json_integer_value(json_array_get(at, 1)));
   else
     html_printf(html, "Nothing in the picture speaks for %.200s.", label);
-  if (top && json_integer_value(json_object_get(top, "index")) != json_integer_value(report_get(result, "target", "index"))) {
+  if (top &&
+      json_integer_value(json_object_get(top, "index")) != json_integer_value(report_get(result, "target", "index"))) {
     html_printf(html, " The model's first choice is another class: %.200s (", report_text(top, "label", NULL));
     html_number(html, report_number(top, "score", NULL), 3);
     str_append(html, ").");
@@ -86,7 +88,8 @@ static struct measured read_measured(const json_t *value)
 }
 
 /* The 95 % interval of a difference between one map's order and random ones on one image: a single order is asked
- * whether it stands out of the spread of random orders, so that spread enters once more beside the error of the mean. */
+ * whether it stands out of the spread of random orders, so that spread enters once more beside the error of the mean.
+ */
 static struct measured above_random(const json_t *metrics)
 {
   const json_t *region = json_object_get(metrics, "region"), *spread = report_get(region, "spread", "difference");
@@ -110,29 +113,33 @@ static const struct figure {
   const char *title;
   const char *sentence;
 } figures[] = {
-  {"aopc_above_random", FROM_REGION, NULL, "AOPC above random",
-   "How much further the score falls, on average over the steps, when regions are replaced in the map's order than in "
-   "random orders. The whole interval above 0: the map knows where the evidence is."},
-  {"deletion", FROM_METRIC, "auc", "Deletion",
-   "Area under the score while pixels are hidden in the map's order; low is good."},
-  {"insertion", FROM_METRIC, "auc", "Insertion",
-   "Area under the score while pixels appear on a blurred picture in the map's order; high is good."},
-  {"completeness_gap", FROM_TRUST, NULL, "Completeness gap",
-   "By what share the map's values, in sum, miss the change of the score that they should account for; 0 is best."},
-  {"standard_error", FROM_TRUST, NULL, "Standard error",
-   "Sampling error where the map is least certain, on the map's own scale."},
-  {"r2", FROM_TRUST, NULL, "R\xC2\xB2",
-   "Share of the score's spread over masked pictures that the linear model behind this map explains; 1 is best."},
-  {"stability", FROM_TRUST, NULL, "Stability over fills",
-   "Mean rank correlation between the maps of this run's different fills; at 1 the choice of the fill does not matter."},
-  {"stability", FROM_METRIC, "spearman", "Stability over seeds",
-   "Mean rank correlation between maps made with different random numbers; at 1 chance plays no part."},
-  {"artifact_share", FROM_TRUST, NULL, "Artifact share",
-   "Share of this run's own masked pictures in which another finding rose over its threshold: there the covering itself "
-   "looks like something."},
-  {"artifact_rate", FROM_TRUST, NULL, "Artifact rate",
-   "How often a patch of this map's fill on a normal picture makes the model see a finding; of several fills the highest "
-   "rate."},
+    {"aopc_above_random", FROM_REGION, NULL, "AOPC above random",
+     "How much further the score falls, on average over the steps, when regions are replaced in the map's order than "
+     "in "
+     "random orders. The whole interval above 0: the map knows where the evidence is."},
+    {"deletion", FROM_METRIC, "auc", "Deletion",
+     "Area under the score while pixels are hidden in the map's order; low is good."},
+    {"insertion", FROM_METRIC, "auc", "Insertion",
+     "Area under the score while pixels appear on a blurred picture in the map's order; high is good."},
+    {"completeness_gap", FROM_TRUST, NULL, "Completeness gap",
+     "By what share the map's values, in sum, miss the change of the score that they should account for; 0 is best."},
+    {"standard_error", FROM_TRUST, NULL, "Standard error",
+     "Sampling error where the map is least certain, on the map's own scale."},
+    {"r2", FROM_TRUST, NULL, "R\xC2\xB2",
+     "Share of the score's spread over masked pictures that the linear model behind this map explains; 1 is best."},
+    {"stability", FROM_TRUST, NULL, "Stability over fills",
+     "Mean rank correlation between the maps of this run's different fills; at 1 the choice of the fill does not "
+     "matter."},
+    {"stability", FROM_METRIC, "spearman", "Stability over seeds",
+     "Mean rank correlation between maps made with different random numbers; at 1 chance plays no part."},
+    {"artifact_share", FROM_TRUST, NULL, "Artifact share",
+     "Share of this run's own masked pictures in which another finding rose over its threshold: there the covering "
+     "itself "
+     "looks like something."},
+    {"artifact_rate", FROM_TRUST, NULL, "Artifact rate",
+     "How often a patch of this map's fill on a normal picture makes the model see a finding; of several fills the "
+     "highest "
+     "rate."},
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
@@ -141,7 +148,8 @@ static struct measured figure_of(const struct report_map *map, const struct figu
   const json_t *trust = json_object_get(map->result, "trust");
   if (figure->source == FROM_METRIC)
     return read_measured(report_get(json_object_get(map->metrics, figure->key), "values", figure->value));
-  const struct measured here = figure->source == FROM_REGION ? above_random(map->metrics) : (struct measured){NAN, NAN, NAN};
+  const struct measured here =
+      figure->source == FROM_REGION ? above_random(map->metrics) : (struct measured){NAN, NAN, NAN};
   return isfinite(here.value) ? here : read_measured(json_object_get(trust, figure->key));
 }
 
@@ -162,9 +170,11 @@ static void append_measured(const struct measured *m, struct str *html)
 }
 
 /* A standard error says little without the size of what it is the error of. */
-static void append_share_of_map(const struct report_map *map, const struct figure *figure, double value, struct str *html)
+static void append_share_of_map(const struct report_map *map, const struct figure *figure, double value,
+                                struct str *html)
 {
-  const double most = fmax(fabs(report_number(map->result, "map", "min")), fabs(report_number(map->result, "map", "max")));
+  const double most =
+      fmax(fabs(report_number(map->result, "map", "min")), fabs(report_number(map->result, "map", "max")));
   if (strcmp(figure->key, "standard_error") != 0 || !(most > 0))
     return;
   str_append(html, " <span class=\"interval\">");
@@ -187,7 +197,8 @@ static void append_further(const struct report_map *map, struct str *html)
     html_printf(html, "<div><dt>%s</dt><dd>", metric->title);
     append_measured(&value, html);
     html_printf(html, " (%s)", metric->headline);
-    html_printf(html, "<p>%s; %s is better.</p></dd></div>\n", metric->summary, metric->less_is_better ? "less" : "more");
+    html_printf(html, "<p>%s; %s is better.</p></dd></div>\n", metric->summary,
+                metric->less_is_better ? "less" : "more");
   }
 }
 
@@ -225,8 +236,9 @@ void report_trust_table(const struct report *report, struct str *html)
                    "<thead><tr><th scope=\"col\">Method</th>");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<th scope=\"col\">%s</th>", figures[i].title);
-  str_append(html, "<th scope=\"col\">Score, all hidden</th><th scope=\"col\">Evaluations</th><th scope=\"col\">Seconds</th>"
-                   "</tr></thead>\n<tbody>\n");
+  str_append(html,
+             "<th scope=\"col\">Score, all hidden</th><th scope=\"col\">Evaluations</th><th scope=\"col\">Seconds</th>"
+             "</tr></thead>\n<tbody>\n");
   for (int k = 0; k < report->count; k++) {
     const json_t *result = report->maps[k].result;
     const struct measured full = {report_number(result, "quality", "score_full_fill"), NAN, NAN};
@@ -246,7 +258,8 @@ void report_trust_table(const struct report *report, struct str *html)
     html_number(html, report_number(result, "timing", "total_s"), 3);
     str_append(html, "</td></tr>\n");
   }
-  str_append(html, "</tbody></table></section>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
+  str_append(html,
+             "</tbody></table></section>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<dt>%s</dt><dd>%s</dd>\n", figures[i].title, figures[i].sentence);
   str_append(html, "</dl></details>\n");
@@ -258,19 +271,20 @@ void report_trust_table(const struct report *report, struct str *html)
 static const struct {
   const char *id, *advice;
 } advices[] = {
-  {"flat-map", "Read nothing into this picture."},
-  {"saturated", "Near certainty hides what the model weighs; explain what enters the last activation instead."},
-  {"no-change", "There, hiding shows nothing; another fill may."},
-  {"weak-fill", "A map can only tell as much as hiding everything does; another fill may tell more."},
-  {"low-fit", "Trust the picture no more than the fit."},
-  {"few-samples", "Another seed may give another picture; let more samples be drawn."},
-  {"not-converged", "Another seed may give another picture; let more samples be drawn."},
-  {"starts-disagree", "There are several pictures that explain the score as well as this one."},
-  {"partial-cover", "Parts that were not looked at read zero."},
-  {"fill-mean-missing", "A card that states the mean of the training pictures makes the fill comparable between images."},
-  {"quantised-gradient", "The gradient is an approximation."},
-  {"model-independent", "This map hardly depends on what the model has learnt: do not use it as evidence."},
-  {"self-fill", "There, the picture was filled with itself, which hides nothing."},
+    {"flat-map", "Read nothing into this picture."},
+    {"saturated", "Near certainty hides what the model weighs; explain what enters the last activation instead."},
+    {"no-change", "There, hiding shows nothing; another fill may."},
+    {"weak-fill", "A map can only tell as much as hiding everything does; another fill may tell more."},
+    {"low-fit", "Trust the picture no more than the fit."},
+    {"few-samples", "Another seed may give another picture; let more samples be drawn."},
+    {"not-converged", "Another seed may give another picture; let more samples be drawn."},
+    {"starts-disagree", "There are several pictures that explain the score as well as this one."},
+    {"partial-cover", "Parts that were not looked at read zero."},
+    {"fill-mean-missing",
+     "A card that states the mean of the training pictures makes the fill comparable between images."},
+    {"quantised-gradient", "The gradient is an approximation."},
+    {"model-independent", "This map hardly depends on what the model has learnt: do not use it as evidence."},
+    {"self-fill", "There, the picture was filled with itself, which hides nothing."},
 };
 
 static void append_warning(const char *id, const char *message, struct str *html)
@@ -304,9 +318,12 @@ void report_warnings(const struct report *report, int map, struct str *html)
   int n = 0;
   str_append(html, "<h3 class=\"quiet\">Warnings</h3>\n<ul class=\"warnings\">\n");
   if (isfinite(random.lo) && random.lo <= 0 && ++n)
-    append_warning("", random.hi < 0 ? "This map is worse than random on this image: replacing regions at random lowers the "
-                                       "score more than following the map"
-                                     : "This map is no better than random on this image", html);
+    append_warning("",
+                   random.hi < 0
+                       ? "This map is worse than random on this image: replacing regions at random lowers the "
+                         "score more than following the map"
+                       : "This map is no better than random on this image",
+                   html);
   n += append_warnings(json_object_get(m->result, "warnings"), "", html);
   json_object_foreach ((json_t *)(uintptr_t)m->metrics, metric, measurement)
     n += append_warnings(json_object_get(measurement, "warnings"), metric, html);
@@ -326,8 +343,9 @@ static void append_score(const char *label, double score, bool target, bool prob
   str_append(html, "</td><td class=\"level\">");
   if (probability && score >= 0 && score <= 1) {
     char width[TEXT_NUMBER];
-    str_printf(html, "<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" "
-                     "width=\"100\" height=\"8\"/><rect class=\"fill\" width=\"%s\" height=\"8\"/></svg>",
+    str_printf(html,
+               "<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" "
+               "width=\"100\" height=\"8\"/><rect class=\"fill\" width=\"%s\" height=\"8\"/></svg>",
                text_coordinate(100 * score, width));
   }
   str_append(html, "</td></tr>\n");
@@ -340,8 +358,9 @@ void report_scores(const struct report *report, struct str *html)
   const bool probability = strcmp(report_text(result, "target", "scale"), "prob") == 0;
   bool shown = false;
   size_t i;
-  str_printf(html, "<table class=\"scores\">\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">%s</th>"
-                   "<td></td></tr></thead>\n<tbody>\n",
+  str_printf(html,
+             "<table class=\"scores\">\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">%s</th>"
+             "<td></td></tr></thead>\n<tbody>\n",
              probability ? "Probability" : "Score before the last activation");
   json_array_foreach (top, i, class) {
     const bool is_target = json_integer_value(json_object_get(class, "index")) == target;
@@ -359,7 +378,8 @@ void report_scores(const struct report *report, struct str *html)
   str_append(html, " is ");
   for (int k = 0; k < report->count; k++) {
     const double full = report_number(report->maps[k].result, "quality", "score_full_fill");
-    const char *fill = json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
+    const char *fill =
+        json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
     str_append(html, k ? "; " : "");
     if (isfinite(full))
       html_number(html, full, 4);
@@ -380,7 +400,8 @@ static void append_users(const struct report *report, const char *fill, struct s
 {
   int n = 0;
   for (int k = 0; k < report->count; k++) {
-    const char *list = json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
+    const char *list =
+        json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
     for (const char *p = list; p && *p;) {
       const size_t length = fills_first(p);
       if (length == strlen(fill) && memcmp(p, fill, length) == 0)
@@ -397,23 +418,31 @@ void report_artifacts(const struct report *report, struct str *html)
   const json_t *artifacts = json_object_get(report->maps[0].result, "artifacts");
   const char *fill;
   json_t *of, *fills = json_object_get(artifacts, "fills");
-  str_append(html, "<section aria-labelledby=\"artifacts-title\">\n<h2 id=\"artifacts-title\">Does covering itself look like a "
-                   "finding?</h2>\n");
+  str_append(
+      html,
+      "<section aria-labelledby=\"artifacts-title\">\n<h2 id=\"artifacts-title\">Does covering itself look like a "
+      "finding?</h2>\n");
   if (json_object_size(fills) == 0) {
-    str_printf(html, "<p>Artifact rate of the fills: %s. It takes normal pictures (--normals), or a model card that records "
-                     "it.</p>\n</section>\n", report_not_measured);
+    str_printf(html,
+               "<p>Artifact rate of the fills: %s. It takes normal pictures (--normals), or a model card that records "
+               "it.</p>\n</section>\n",
+               report_not_measured);
     return;
   }
-  str_append(html, strcmp(report_text(artifacts, "source", NULL), "card") == 0
-                     ? "<p>As the model's card records it: how often a patch of each fill on a normal picture makes the model "
-                       "see a finding.</p>\n"
-                     : "<p>Measured on normal pictures: how often a patch of each fill makes the model see a finding that it "
-                       "does not see without the patch.</p>\n");
-  str_append(html, "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Artifact rate of each fill\">\n<table>\n<thead><tr>"
-                   "<th scope=\"col\">Fill</th><th scope=\"col\">Artifact rate</th><th scope=\"col\">Pictures</th>"
-                   "<th scope=\"col\">Mostly raised</th><th scope=\"col\">Used by</th></tr></thead>\n<tbody>\n");
+  str_append(
+      html,
+      strcmp(report_text(artifacts, "source", NULL), "card") == 0
+          ? "<p>As the model's card records it: how often a patch of each fill on a normal picture makes the model "
+            "see a finding.</p>\n"
+          : "<p>Measured on normal pictures: how often a patch of each fill makes the model see a finding that it "
+            "does not see without the patch.</p>\n");
+  str_append(html,
+             "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Artifact rate of each fill\">\n<table>\n<thead><tr>"
+             "<th scope=\"col\">Fill</th><th scope=\"col\">Artifact rate</th><th scope=\"col\">Pictures</th>"
+             "<th scope=\"col\">Mostly raised</th><th scope=\"col\">Used by</th></tr></thead>\n<tbody>\n");
   json_object_foreach (fills, fill, of) {
-    const struct measured rate = {report_number(of, "rate", NULL), report_number(of, "lo", NULL), report_number(of, "hi", NULL)};
+    const struct measured rate = {report_number(of, "rate", NULL), report_number(of, "lo", NULL),
+                                  report_number(of, "hi", NULL)};
     str_append(html, "<tr><th scope=\"row\">");
     html_text(html, fill);
     str_append(html, "</th><td>");

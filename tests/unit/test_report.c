@@ -120,23 +120,23 @@ static int count_of(const char *text, const char *what)
 
 static json_t *result_of(const char *method, const char *label, const char *image)
 {
-  return json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:i, s:i}, s:{s:i}, s:{s:i, s:s, s:f, s:s}, s:[f,f], s:{s:s, s:{s:s, s:i, "
-                   "s:b, s:f}, s:i, s:i, s:s, s:s}, s:{s:f, s:f, s:[i,i]}, s:{}, s:{s:f}, s:[{s:s, s:s}], s:{s:s, s:f}, "
-                   "s:[{s:i, s:s, s:f}]}",
-                   "model", "path", "models/a model.onnx", "sha256", "0123", "image", "path", image, "sha256", "4567", "width",
-                   SIDE, "height", SIDE, "preprocessing", "size", 12, "target", "index", 0, "label", label, "score", 0.75,
-                   "scale", "prob", "scores", 0.75, 0.25, "method", "name", method, "params", "fill", "it's", "patch", 4,
-                   "flag", 1, "soft", 0.5, "seed", 7, "evaluations", 321, "stopped_by", "budget", "paper", "Someone, 1999",
-                   "map", "min", -1.0, "max", 2.0, "strongest", 3, 5, "quality", "timing", "total_s", 1.5, "warnings", "id",
-                   "weak-fill", "message", label, "trust", "r2", "not measured", "artifact_share", 0.125, "top_classes",
-                   "index", 0, "label", label, "score", 0.75);
+  return json_pack(
+      "{s:{s:s, s:s}, s:{s:s, s:s, s:i, s:i}, s:{s:i}, s:{s:i, s:s, s:f, s:s}, s:[f,f], s:{s:s, s:{s:s, s:i, "
+      "s:b, s:f}, s:i, s:i, s:s, s:s}, s:{s:f, s:f, s:[i,i]}, s:{}, s:{s:f}, s:[{s:s, s:s}], s:{s:s, s:f}, "
+      "s:[{s:i, s:s, s:f}]}",
+      "model", "path", "models/a model.onnx", "sha256", "0123", "image", "path", image, "sha256", "4567", "width", SIDE,
+      "height", SIDE, "preprocessing", "size", 12, "target", "index", 0, "label", label, "score", 0.75, "scale", "prob",
+      "scores", 0.75, 0.25, "method", "name", method, "params", "fill", "it's", "patch", 4, "flag", 1, "soft", 0.5,
+      "seed", 7, "evaluations", 321, "stopped_by", "budget", "paper", "Someone, 1999", "map", "min", -1.0, "max", 2.0,
+      "strongest", 3, 5, "quality", "timing", "total_s", 1.5, "warnings", "id", "weak-fill", "message", label, "trust",
+      "r2", "not measured", "artifact_share", 0.125, "top_classes", "index", 0, "label", label, "score", 0.75);
 }
 
 static json_t *metrics_of(double difference, double sd)
 {
   return json_pack("{s:{s:{s:f}, s:{s:{s:f, s:i}}, s:{s:[i,i,i]}, s:{s:{s:[f,f,f], s:[f,f,f]}, s:{s:[f,f,n]}}, s:[]}}",
-                   "region", "values", "difference", difference, "spread", "difference", "sd", sd, "n", 10, "details", "x", 0,
-                   1, 2, "curves", "morf", "y", 0.9, 0.5, 0.1, "stderr", 0.0, 0.1, 0.1, "random", "y", 0.9, 0.7,
+                   "region", "values", "difference", difference, "spread", "difference", "sd", sd, "n", 10, "details",
+                   "x", 0, 1, 2, "curves", "morf", "y", 0.9, 0.5, 0.1, "stderr", 0.0, 0.1, 0.1, "random", "y", 0.9, 0.7,
                    "warnings");
 }
 
@@ -162,8 +162,8 @@ static void fixture_make(struct fixture *f, int count, int width, int height, in
     f->heat[k] = malloc(sizeof(float) * (size_t)width * (size_t)height);
     for (int i = 0; i < width * height; i++)
       f->heat[k][i] = (float)(k + 1) * (3.0F * (float)(i % width) / (float)(width - 1) - 1);
-    f->maps[k] = (struct report_map){.result = result_of(k ? name : "occlusion", label, "dir/a 'film'.png"),
-                                     .heat = f->heat[k]};
+    f->maps[k] =
+        (struct report_map){.result = result_of(k ? name : "occlusion", label, "dir/a 'film'.png"), .heat = f->heat[k]};
     assert_non_null(f->maps[k].result);
   }
   f->report = (struct report){.picture = &f->picture, .maps = f->maps, .count = count};
@@ -197,7 +197,8 @@ static void fixture_write(struct fixture *f)
 static void test_pieces(void **state)
 {
   (void)state;
-  static const char *const base64[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
+  static const char *const base64[][2] = {
+      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
   struct str s;
   str_init(&s, 1 << 16);
   for (size_t i = 0; i < sizeof base64 / sizeof *base64; i++) { /* RFC 4648, section 10 */
@@ -221,7 +222,8 @@ static void test_pieces(void **state)
   html_printf(&s, "%d<%s", 3, "&");
   html_number(&s, -0.25, 3);
   html_number(&s, NAN, 3);
-  assert_string_equal(s.text, "3&lt;&amp;\xE2\x88\x92" "0.25not a number");
+  assert_string_equal(s.text, "3&lt;&amp;\xE2\x88\x92"
+                              "0.25not a number");
   str_free(&s);
 }
 
@@ -239,14 +241,16 @@ static void test_page_of_one(void **state)
   assert_non_null(strstr(html, "The strongest evidence for a finding lies at x 3, y 5 px."));
   assert_non_null(strstr(html, "<dt>Artifact share</dt><dd>0.125"));
   assert_non_null(strstr(html, "<dt>R\xC2\xB2</dt><dd><span class=\"none\">not measured</span>"));
-  assert_non_null(strstr(html, "Curves of region perturbation, deletion and insertion: <span class=\"none\">not measured"));
+  assert_non_null(
+      strstr(html, "Curves of region perturbation, deletion and insertion: <span class=\"none\">not measured"));
   assert_non_null(strstr(html, "With everything hidden the score of a finding is <span class=\"none\">not measured"));
   assert_null(strstr(html, "Side by side"));
   assert_null(strstr(html, "id=\"hue\"")); /* a grey picture has no colours */
   /* The command is one that a shell reads as it was meant. */
-  assert_non_null(strstr(html, "penumbra explain &#39;models/a model.onnx&#39; &#39;dir/a &#39;\\&#39;&#39;film&#39;\\&#39;&#39;"
-                               ".png&#39; -m occlusion -t 0 --score prob --seed 7 --fill &#39;it&#39;\\&#39;&#39;s&#39; "
-                               "--patch 4 --flag=on --soft 0.5 --evals 321</code>"));
+  assert_non_null(
+      strstr(html, "penumbra explain &#39;models/a model.onnx&#39; &#39;dir/a &#39;\\&#39;&#39;film&#39;\\&#39;&#39;"
+                   ".png&#39; -m occlusion -t 0 --score prob --seed 7 --fill &#39;it&#39;\\&#39;&#39;s&#39; "
+                   "--patch 4 --flag=on --soft 0.5 --evals 321</code>"));
   fixture_free(&f);
 }
 
@@ -260,16 +264,19 @@ static void test_hostile_texts(void **state)
     /* JSON holds UTF-8 only */
     json_object_set_new(json_object_get(result, "image"), "path", json_string("x/\"><script>alert(1)</script>.png"));
     json_object_set_new(json_object_get(result, "method"), "name", json_string("<i>&m\xEF\xBF\xBF"));
-    json_object_set_new(json_object_get(result, "target"), "label", json_string("</title></style></script><img onerror=1>"));
+    json_object_set_new(json_object_get(result, "target"), "label",
+                        json_string("</title></style></script><img onerror=1>"));
     json_object_set_new(json_object_get(result, "preprocessing"), "x", json_string("</dd><iframe>\xC3\xA9"));
     json_object_set_new(json_object_get(json_object_get(result, "method"), "params"), "<u>", json_string("</pre>'"));
-    json_object_set_new(result, "top_classes", json_pack("[{s:i, s:s, s:f}]", "index", 1, "label", "<svg onload=1>", "score", .5));
+    json_object_set_new(result, "top_classes",
+                        json_pack("[{s:i, s:s, s:f}]", "index", 1, "label", "<svg onload=1>", "score", .5));
   }
-  f.maps[1].metrics = json_pack("{s:{s:{s:{s:[f,f]}}, s:{s:[i,i]}, s:[{s:s, s:s}]}}", "<q>", "curves", "</svg><img>", "y", 0.1,
-                                0.2, "details", "x", 0, 1, "warnings", "id", "<a>", "message", "<object>");
+  f.maps[1].metrics = json_pack("{s:{s:{s:{s:[f,f]}}, s:{s:[i,i]}, s:[{s:s, s:s}]}}", "<q>", "curves", "</svg><img>",
+                                "y", 0.1, 0.2, "details", "x", 0, 1, "warnings", "id", "<a>", "message", "<object>");
   fixture_write(&f);
   assert_page(f.html.text);
-  static const char *const tags[] = {"<img", "<iframe", "<i>", "<u>", "<b>", "<object", "<svg onload", "<q>", "<script>alert"};
+  static const char *const tags[] = {"<img",    "<iframe",     "<i>", "<u>",          "<b>",
+                                     "<object", "<svg onload", "<q>", "<script>alert"};
   for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
     assert_null(strstr(f.html.text, tags[i]));
   assert_int_equal(count_of(f.html.text, "<script"), 1);
@@ -425,7 +432,8 @@ static void test_comparison(void **state)
   assert_int_equal(count_of(html, "This map is worse than random on this image"), 1);
   /* 0.3 +- t(9) 0.01 sqrt(1.1), t = 2.262 */
   assert_non_null(strstr(html, "0.3 <span class=\"interval\">[0.276, 0.324]</span>"));
-  assert_non_null(strstr(html, "<td class=\"agree-0\">\xE2\x88\x92" "0.5</td>"));
+  assert_non_null(strstr(html, "<td class=\"agree-0\">\xE2\x88\x92"
+                               "0.5</td>"));
   assert_int_equal(count_of(html, "<td>undefined</td>"), 5);
   assert_int_equal(count_of(html, "most relevant first</text>"), 3);
   fixture_free(&f);
@@ -517,12 +525,12 @@ static bool predict(void *context, const float *images, int n, float *scores, pe
   return true;
 }
 
-static penumbra_model *open_model(void)
+static penumbra_model *open_model(const char *const *settings)
 {
-  const penumbra_predictor predictor = {.size = sizeof predictor, .height = 8, .width = 8, .channels = 1, .classes = 3,
-                                        .predict = predict};
+  const penumbra_predictor predictor = {
+      .size = sizeof predictor, .height = 8, .width = 8, .channels = 1, .classes = 3, .predict = predict};
   penumbra_error err = {0};
-  penumbra_model *model = penumbra_model_from_predictor(&predictor, NULL, &err);
+  penumbra_model *model = penumbra_model_from_predictor(&predictor, settings, &err);
   assert_string_equal(err.message, "");
   return model;
 }
@@ -539,7 +547,7 @@ static void test_folders(void **state)
 {
   (void)state;
   penumbra_error err = {0};
-  penumbra_model *model = open_model();
+  penumbra_model *model = open_model(NULL);
   unsigned char pixels[64];
   memset(pixels, 200, sizeof pixels);
   penumbra_image *image = penumbra_image_new(8, 8, 1, 8, pixels, &err);
@@ -605,11 +613,110 @@ static void test_folders(void **state)
   penumbra_model_close(model);
 }
 
+/* ---- how often a fill looks like a finding ---------------------------------------------------------------------- */
+
+static char *page_of(const penumbra_explanation *e, const char *name)
+{
+  penumbra_error err = {0};
+  char path[100];
+  struct file_map map;
+  struct error failed = {0};
+  assert_true(penumbra_explanation_save(e, scratch_path(name), 0, &err));
+  (void)snprintf(path, sizeof path, "%.80s/report.html", name);
+  assert_true(file_map(scratch_path(path), 0, &map, &failed));
+  char *text = malloc(map.size + 1);
+  memcpy(text, map.data, map.size);
+  text[map.size] = '\0';
+  file_unmap(&map);
+  assert_page(text);
+  return text;
+}
+
+/* Patches of 2 px at every second pixel: of 16 black ones one hides the first pixel and is taken for class 1. */
+static void test_artifact_rates(void **state)
+{
+  (void)state;
+  static const char *const settings[] = {"activation=sigmoid", "activation_in_graph=true",
+                                         "normal=none above threshold", NULL};
+  penumbra_model *model = open_model(settings);
+  penumbra_error err = {0};
+  unsigned char pixels[64];
+  memset(pixels, 90, sizeof pixels);
+  penumbra_image *image = penumbra_image_new(8, 8, 1, 8, pixels, &err);
+  struct error failed = {0};
+  struct image picture = {0};
+  assert_true(image_new(&picture, 8, 8, 1, PIXEL_U8, &failed));
+  memset(picture.data, 90, 64);
+  assert_true(image_write_png(&picture, scratch_path("normal.png"), &failed));
+  memset(picture.data, 0, 64); /* class 1 already: no normal picture */
+  assert_true(image_write_png(&picture, scratch_path("other.png"), &failed));
+  image_free(&picture);
+
+  /* Not measured unless somebody does. */
+  const char *const params[] = {"fill=black,white", "patch=2", "stride=2", NULL};
+  penumbra_request request = {.size = sizeof request, .params = params};
+  penumbra_explanation *e = penumbra_explain(model, image, &request, &err);
+  assert_string_equal(err.message, "");
+  char *text = page_of(e, "none");
+  assert_non_null(strstr(text, "Artifact rate of the fills: <span class=\"none\">not measured</span>"));
+  free(text);
+  penumbra_explanation_free(e);
+  json_t *result = json_at(scratch_path("none/result.json"));
+  assert_true(json_is_null(json_object_get(result, "artifacts")));
+  assert_string_equal(json_string_value(json_object_get(json_object_get(result, "trust"), "artifact_rate")),
+                      "not measured");
+  json_decref(result);
+
+  /* Measured on one normal picture; the other is skipped. Patches there are of the metric's size, 1 px at 8. */
+  char normal[400], other[400];
+  (void)snprintf(normal, sizeof normal, "%s", scratch_path("normal.png"));
+  (void)snprintf(other, sizeof other, "%s", scratch_path("other.png"));
+  const char *const images[] = {normal, other, NULL};
+  const penumbra_subject methods[] = {
+      {.method = "occlusion", .params = params}, {.name = "from elsewhere"}, {.method = "gradient"}};
+  char *rates = penumbra_artifact_rates_json(model, methods, 3, images, &request, &err);
+  assert_string_equal(err.message, "");
+  json_t *table = json_loads(rates, 0, NULL);
+  const json_t *fills = json_object_get(table, "fills");
+  assert_int_equal(json_object_size(fills), 2);
+  assert_int_equal(json_integer_value(json_object_get(table, "skipped")), 1);
+  const double black = json_number_value(json_object_get(json_object_get(fills, "black"), "rate"));
+  assert_near(black, 1.0 / 64);
+  assert_near(json_number_value(json_object_get(json_object_get(fills, "white"), "rate")), 0);
+  json_decref(table);
+  request.artifact_rates = rates;
+  e = penumbra_explain(model, image, &request, &err);
+  assert_string_equal(err.message, "");
+  text = page_of(e, "measured");
+  assert_non_null(strstr(text, "Measured on normal pictures"));
+  assert_non_null(strstr(text, "<th scope=\"row\">black</th><td>0.0156</td><td>1</td><td>1</td><td>occlusion</td>"));
+  free(text);
+  penumbra_explanation_free(e);
+  result = json_at(scratch_path("measured/result.json"));
+  assert_near(json_number_value(json_object_get(json_object_get(result, "trust"), "artifact_rate")), black);
+  json_decref(result);
+
+  /* What is no table; no picture; a picture that is not there. */
+  request.artifact_rates = "[1]";
+  assert_null(penumbra_explain(model, image, &request, &err));
+  assert_int_equal(err.code, PENUMBRA_USAGE);
+  err = (penumbra_error){0};
+  assert_null(penumbra_artifact_rates_json(model, methods, 1, images + 2, NULL, &err));
+  assert_int_equal(err.code, PENUMBRA_USAGE);
+  err = (penumbra_error){0};
+  (void)snprintf(other, sizeof other, "%s", scratch_path("nowhere.png"));
+  assert_null(penumbra_artifact_rates_json(model, methods, 1, images, NULL, &err));
+  assert_non_null(strstr(err.message, "nowhere.png"));
+  penumbra_text_free(rates);
+  penumbra_image_close(image);
+  penumbra_model_close(model);
+}
+
 static void test_no_report(void **state)
 {
   (void)state;
   penumbra_error err = {0};
-  penumbra_model *model = open_model();
+  penumbra_model *model = open_model(NULL);
   unsigned char pixels[64];
   memset(pixels, 90, sizeof pixels);
   penumbra_image *image = penumbra_image_new(8, 8, 1, 8, pixels, &err);
@@ -637,6 +744,7 @@ int main(void)
       cmocka_unit_test(test_faults),
       cmocka_unit_test(test_agreement_matrix),
       cmocka_unit_test_setup_teardown(test_folders, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_artifact_rates, scratch_setup, scratch_teardown),
       cmocka_unit_test_setup_teardown(test_no_report, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
