@@ -5,7 +5,7 @@ BUILD ?= build
 MESON_FLAGS ?=
 CLANG = CC=clang CXX=clang++
 
-.PHONY: all demo packages check-packages bench-programs bench bench-peers test check asan fuzz tidy cppcheck format install \
+.PHONY: all demo packages check-packages bench-programs bench bench-peers evidence test check asan fuzz tidy cppcheck format install \
   clean
 
 all: $(BUILD)/build.ninja
@@ -58,6 +58,11 @@ bench: bench-programs
 
 bench-peers: bench-programs
 	@bench/bench.py peers --build $(BUILD) $(FLAGS)
+
+# docs/evidence.md: every method by every metric. It takes hours; FLAGS="--images 10" and so on take less.
+evidence: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+	@bench/evidence.py --build $(BUILD) $(FLAGS)
 
 # All that the continuous integration runs.
 check:

@@ -159,6 +159,8 @@ typedef struct penumbra_request {
   bool exact_full; /* run the whole model for every perturbation, never on windows: for comparison */
   bool (*progress)(void *context, const penumbra_progress *progress); /* false cancels; may be NULL */
   void *progress_context;
+  const char *artifact_rates; /* what penumbra_artifact_rates_json gave, to be told beside the map; NULL: what the
+                                 model's card records, if anything */
 } penumbra_request;
 
 typedef struct penumbra_explanation penumbra_explanation;
@@ -284,8 +286,8 @@ PENUMBRA_API penumbra_evaluation *penumbra_evaluation_new(const penumbra_model *
 PENUMBRA_API void penumbra_evaluation_free(penumbra_evaluation *evaluation);
 
 /* Explain and measure one image. maps[i] (float32 [H,W] on the model's or the picture's grid; other sizes are
- * resampled; [C,H,W] is summed) is that of subject i where it has no method; maps may be NULL where all have one. On
- * failure the evaluation is as it was. */
+ * resampled; [C,H,W] is summed) is that of subject i; where it has a method and maps[i].data is NULL, the map is made.
+ * maps may be NULL where all have a method. On failure the evaluation is as it was. */
 PENUMBRA_API bool penumbra_evaluation_add(penumbra_evaluation *evaluation, const penumbra_image *image,
                                           const penumbra_array *maps, penumbra_error *err);
 /* What the last added image gave, into folder `dir`: result.json and the methods' maps; whole or not at all. */
@@ -299,6 +301,14 @@ PENUMBRA_API char *penumbra_evaluation_json(const penumbra_evaluation *evaluatio
 /* The same as files in the existing folder `dir`: metrics.json, metrics.csv (means), images.csv (each image), and the
  * curves of each metric as curves-METRIC.npy, .csv and .svg; for artifacts the places where they arise. */
 PENUMBRA_API bool penumbra_evaluation_save(const penumbra_evaluation *evaluation, const char *dir, penumbra_error *err);
+
+/* How often covering a part of a normal picture, patch by patch, makes the model see a finding, for every fill that
+ * these methods use with these parameters (a subject without method counts for none): metric "artifact" on the `images` (paths, NULL-terminated) that the model
+ * calls normal. {"source":"normals","images","skipped","fills":{FILL:{"rate","lo","hi","rise","images","most"}}}; rates
+ * are null where no picture is called normal. Of the request only seed, threads, memory and progress count. */
+PENUMBRA_API char *penumbra_artifact_rates_json(const penumbra_model *model, const penumbra_subject *methods,
+                                                int method_count, const char *const *images,
+                                                const penumbra_request *request, penumbra_error *err);
 
 /* Every metric with its parameters (name NULL), or one:
  * [{"name","title","summary","paper","needs","headline","better","parameters":[…]}]. */

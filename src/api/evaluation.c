@@ -369,7 +369,7 @@ static bool make_maps(struct work *w, const penumbra_array *maps, struct error *
   char sha256[65];
   for (int i = 0; i < w->e->n_subjects; i++) {
     struct subject *s = &w->e->subjects[i];
-    if (s->method) {
+    if (s->method && !(maps && maps[i].data)) {
       if (!explain_subject(w, s, err))
         return false;
       continue;
@@ -380,7 +380,8 @@ static bool make_maps(struct work *w, const penumbra_array *maps, struct error *
       return error_prefix(err, "%s", w->image->name);
     if (!file_sha256(maps[i].data, map_bytes(&maps[i]), sha256))
       return error_memory(err, "a map");
-    json_object_set_new(w->subjects, s->name, json_pack("{s:n, s:s}", "method", "sha256", sha256));
+    json_object_set_new(w->subjects, s->name,
+                        json_pack("{s:s?, s:s}", "method", s->method ? s->method->name : NULL, "sha256", sha256));
   }
   return true;
 }
@@ -585,11 +586,16 @@ json_t *evaluation_summary(const struct penumbra_evaluation *e, struct error *er
     }
     json_object_set_new(metrics, e->metrics[i].metric->name, summary);
   }
-  json_t *all =
-      json_pack("{s:s, s:{s:s, s:s}, s:{s:o, s:s}, s:o, s:o, s:o, s:o}", "schema", schema, "tool", "name", "penumbra",
-                "version", PENUMBRA_VERSION, "model", "path",
-                path && str_is_utf8(path) ? json_string(path) : json_null(), "sha256", model_sha256(e->model),
-                "settings", settings_json(e), "images", images_json(e), "explained", costs_json(e), "metrics", metrics);
+  json_t *rates = NULL;
+  if (!artifact_rates(e->model, e->common, &rates, err)) {
+    json_decref(metrics);
+    return NULL;
+  }
+  json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:{s:o, s:s}, s:o, s:o, s:o, s:o, s:o}", "schema", schema, "tool",
+                          "name", "penumbra", "version", PENUMBRA_VERSION, "model", "path",
+                          path && str_is_utf8(path) ? json_string(path) : json_null(), "sha256", model_sha256(e->model),
+                          "settings", settings_json(e), "images", images_json(e), "explained", costs_json(e),
+                          "artifacts", rates ? rates : json_null(), "metrics", metrics);
   if (!all)
     error_memory(err, "a summary");
   return all;

@@ -274,7 +274,12 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
   if (!x->label)
     return error_memory(err, "an explanation");
   x->result = result_json(x, model, input, method, options, &explain, now() - from);
-  json_t *trust = x->result ? trust_json(&x->e, err) : NULL;
+  json_t *rates = NULL;
+  if (!x->result || !artifact_rates(model, request, &rates, err))
+    return x->result ? false : error_memory(err, "an explanation");
+  const json_t *params = json_object_get(json_object_get(x->result, "method"), "params");
+  json_t *trust = trust_json(&x->e, artifact_rate_of(rates, json_string_value(json_object_get(params, "fill"))), err);
+  json_object_set_new(x->result, "artifacts", rates ? rates : json_null());
   return (trust && json_object_set_new(x->result, "trust", trust) == 0 &&
           json_object_set_new(x->result, "top_classes", top_classes(&x->e, model->labels)) == 0) ||
          error_memory(err, "an explanation");

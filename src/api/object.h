@@ -65,9 +65,16 @@ bool api_preprocess(const struct penumbra_model *model, const struct penumbra_im
 struct penumbra_image *image_reference(const struct penumbra_image *image);
 const char *model_sha256(const struct penumbra_model *model);
 
+/* How often a fill makes normal pictures look abnormal: what a request brings or the card records, NULL where there is
+ * nothing. The reference is the caller's. */
+bool artifact_rates(const struct penumbra_model *model, const penumbra_request *request, json_t **rates,
+                    struct error *err);
+/* The highest rate of the fills in a list; NAN where one of them was not measured, or there is none. */
+double artifact_rate_of(const json_t *rates, const char *fills);
+
 /* result.json's "trust": what the run itself measured, "not measured" for the rest; NULL on error. And as one line of
  * text. */
-json_t *trust_json(const struct explanation *e, struct error *err);
+json_t *trust_json(const struct explanation *e, double artifact_rate, struct error *err);
 void trust_line(const json_t *trust, struct str *line);
 
 /* Pictures of an explanation into a folder being written: overlay.png and what its arrays allow. */

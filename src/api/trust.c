@@ -79,7 +79,7 @@ static void put(json_t *trust, const char *key, double value)
   json_object_set_new(trust, key, isfinite(value) ? json_real(value) : json_string(not_measured));
 }
 
-json_t *trust_json(const struct explanation *e, struct error *err)
+json_t *trust_json(const struct explanation *e, double artifact_rate, struct error *err)
 {
   double fills;
   if (!stability(e, &fills, err))
@@ -91,7 +91,8 @@ json_t *trust_json(const struct explanation *e, struct error *err)
   put(trust, "r2", quality_of(e, "r2"));
   put(trust, "stability", fills);
   put(trust, "artifact_share", quality_of(e, "artifact_share"));
-  if (json_object_size(trust) == 6)
+  put(trust, "artifact_rate", artifact_rate);
+  if (json_object_size(trust) == 7)
     return trust;
   json_decref(trust);
   error_memory(err, "an explanation");
@@ -104,6 +105,7 @@ void trust_line(const json_t *trust, struct str *line)
       {"aopc_above_random", "AOPC above random"}, {"completeness_gap", "completeness gap"},
       {"standard_error", "standard error"},       {"r2", "R2"},
       {"stability", "stability over fills"},      {"artifact_share", "artifact share"},
+      {"artifact_rate", "artifact rate"},
   };
   enum { NAMES = sizeof names / sizeof *names };
   char number[TEXT_NUMBER];

@@ -48,7 +48,7 @@ static bool open_evaluation(struct explaining *job, struct error *err)
   if (!c->metrics[0])
     return true;
   for (int i = 0; i < job->n_methods; i++)
-    c->subjects[i].name = job->methods[i].name;
+    c->subjects[i] = (penumbra_subject){.method = job->methods[i].name, .params = job->methods[i].params};
   c->request = (penumbra_evaluation_request){.size = sizeof c->request,
                                              .subjects = c->subjects,
                                              .subject_count = job->n_methods,

@@ -39,6 +39,8 @@ struct job {
   int n_params;
   penumbra_request common;
   penumbra_evaluation_request request;
+  const char *normals; /* folder of normal pictures, or NULL */
+  char *artifact_rates;
   bool resume, quiet, json;
   struct manifest manifest;
   struct progress progress;
@@ -242,6 +244,7 @@ static bool read_request(struct job *job, struct error *err)
   r->threads = (int)threads;
   r->progress = progress_step;
   r->progress_context = &job->progress;
+  job->normals = args_text(args, "normals");
   job->out = args_text(args, "out");
   if (!job->out)
     job->out = "penumbra-out";
@@ -302,6 +305,8 @@ static json_t *settings_of(const struct job *job, struct error *err)
                 "card", json_object_get(model, "card"));
   if (settings)
     json_object_set_new(settings, "seed", json_integer((json_int_t)r->seed));
+  if (settings && job->normals)
+    json_object_set_new(settings, "normals", tables_text(job->normals));
   json_decref(model);
   if (!settings)
     error_memory(err, "the manifest");
@@ -561,6 +566,24 @@ static void print_costs(const json_t *all)
            json_number_value(json_object_get(cost, "seconds")) / (double)images);
 }
 
+/* How often each fill looks like a finding, where that is known. */
+static void print_artifacts(const json_t *artifacts)
+{
+  const char *fill;
+  json_t *of;
+  const char *source = json_string_value(json_object_get(artifacts, "source"));
+  json_object_foreach (json_object_get(artifacts, "fills"), fill, of) {
+    char text[96];
+    json_t *interval = json_pack("{s:O?, s:O?, s:O?}", "mean", json_object_get(of, "rate"), "lo",
+                                 json_object_get(of, "lo"), "hi", json_object_get(of, "hi"));
+    printf("a patch of '%s' on a normal image is called a finding: %s (%s, %lld images)\n", fill,
+           interval_text(interval, text, sizeof text),
+           strcmp(source ? source : "", "card") == 0 ? "the card" : "measured",
+           (long long)json_integer_value(json_object_get(of, "images")));
+    json_decref(interval);
+  }
+}
+
 /* The tables, or all as JSON; warnings to standard error. */
 static bool print_results(const struct job *job, struct error *err)
 {
@@ -585,8 +608,10 @@ static bool print_results(const struct job *job, struct error *err)
                 (long long)json_integer_value(json_object_get(warning, "images")),
                 json_integer_value(json_object_get(warning, "images")) == 1 ? "" : "s");
   }
-  if (!job->json)
+  if (!job->json) {
     print_costs(all);
+    print_artifacts(json_object_get(all, "artifacts"));
+  }
   json_array_foreach (json_object_get(all, "images"), i, warning) {
     size_t k;
     const json_t *said;
@@ -649,6 +674,18 @@ static bool finish(struct job *job, const struct pictures *pictures, struct erro
   return job->failed == 0 || error_set(err, ERROR_FAILED, "%d of %d images failed", job->failed, pictures->count);
 }
 
+static bool measure_normals(struct job *job, struct error *err)
+{
+  if (!job->normals)
+    return true;
+  job->progress.method = "normal images";
+  job->artifact_rates =
+      inputs_normals(job->args, job->model, job->normals, job->subjects, job->n_subjects, &job->common, err);
+  job->common.artifact_rates = job->artifact_rates;
+  progress_clear(&job->progress);
+  return job->artifact_rates != NULL;
+}
+
 static bool run(const struct args *args, struct error *err)
 {
   struct job job = {.args = args, .model_path = args->words[0]};
@@ -671,10 +708,11 @@ static bool run(const struct args *args, struct error *err)
        manifest_open(&job.manifest, job.out, settings, args_has(args, "overwrite"), err);
   if (ok) {
     interrupt_watch();
-    ok = evaluate_all(&job, &pictures, err) && finish(&job, &pictures, err);
+    ok = measure_normals(&job, err) && evaluate_all(&job, &pictures, err) && finish(&job, &pictures, err);
   }
   manifest_close(&job.manifest);
   penumbra_evaluation_free(job.evaluation);
+  penumbra_text_free(job.artifact_rates);
   penumbra_model_close(job.model);
   return ok;
 }
@@ -691,6 +729,10 @@ static const struct option options[] = {
      "where the truth is: a mask as large as the image, a folder of STEM.png, or boxes in COCO's JSON; {dir}, {stem} "
      "and "
      "{label} stand for the image's folder and name and the target's label",
+     "Evaluation", NULL},
+    {"normals", 0, "DIR",
+     "normal images on which is measured how often the fills used look like a finding; without it what the card "
+     "records",
      "Evaluation", NULL},
     {"target", 't', "CLASS", "label or number of the class, top (default)", "Evaluation", NULL},
     {"score", 0, "prob|logit", "what is watched: the probability (default) or what enters the last activation",

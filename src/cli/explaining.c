@@ -150,6 +150,7 @@ static bool read_request(struct explaining *job, struct error *err)
   r->threads = (int)threads;
   r->progress = progress_step;
   r->progress_context = &job->progress;
+  job->normals = args_text(args, "normals");
   job->out = args_text(args, "out");
   if (!job->out)
     job->out = "penumbra-out";
@@ -211,7 +212,9 @@ static json_t *settings_of(const struct explaining *job, struct error *err)
   json_decref(model);
   if (!settings)
     error_memory(err, "the manifest");
-  else if (job->settings)
+  else if (job->normals) /* where there are none, manifests stay what they were */
+    json_object_set_new(settings, "normals", tables_text(job->normals));
+  if (settings && job->settings)
     json_object_update(settings, job->settings);
   return settings;
 }
@@ -283,12 +286,28 @@ static bool save(struct explaining *job, const struct picture *picture, const st
   return ok;
 }
 
+/* Before the first map of this run. */
+static bool measure_normals(struct explaining *job, struct error *err)
+{
+  penumbra_subject methods[EXPLAINING_METHODS];
+  for (int i = 0; i < job->n_methods; i++)
+    methods[i] = (penumbra_subject){.method = job->methods[i].name, .params = job->methods[i].params};
+  job->progress.method = "normal images";
+  job->artifact_rates =
+      inputs_normals(job->args, job->model, job->normals, methods, job->n_methods, &job->request, err);
+  job->request.artifact_rates = job->artifact_rates;
+  progress_clear(&job->progress);
+  return job->artifact_rates != NULL;
+}
+
 static bool explain_one(struct explaining *job, const struct picture *picture, const struct explaining_method *method,
                         const penumbra_image *image, const char *name, enum slot slot, struct error *err)
 {
   char dir[PATH_MAX];
-  penumbra_request request = job->request;
   penumbra_error cause = {0};
+  if (job->normals && !job->artifact_rates && !measure_normals(job, err))
+    return false;
+  penumbra_request request = job->request;
   request.method = method->name;
   request.params = method->params;
   job->progress.method = method->name;
@@ -422,6 +441,7 @@ bool explaining_run(struct explaining *job, struct error *err)
   if (job->close)
     job->close(job);
   penumbra_model_close(job->model);
+  penumbra_text_free(job->artifact_rates);
   json_decref(job->results);
   return ok;
 }

@@ -39,6 +39,7 @@ struct explaining {
   struct explaining_method methods[EXPLAINING_METHODS];
   int n_methods;
   penumbra_request request; /* all but method, parameters and progress */
+  const char *normals;      /* folder of normal pictures, or NULL */
   unsigned report;          /* PENUMBRA_NO_REPORT, PENUMBRA_REPORT_JSON */
   bool resume, quiet, json;
 
@@ -48,6 +49,7 @@ struct explaining {
   struct progress progress;
   json_t *results; /* array, in the order of the images */
   int saved, skipped, failed;
+  char *artifact_rates; /* on the normal pictures, once the first map is to be made */
 };
 
 /* args->words are the model and the images. */
@@ -58,6 +60,9 @@ bool explaining_run(struct explaining *job, struct error *err);
 #define EXPLAINING_OPTIONS                                                                                             \
   {"target", 't', "CLASS", "label or number of the class to explain, top (default) or all", "Explanation", NULL},      \
   {"score", 0, "prob|logit", "what is watched: the probability (default) or what enters the last activation",          \
+   "Explanation", NULL},                                                                                               \
+  {"normals", 0, "DIR",                                                                                                \
+   "normal images on which is measured how often the fills used look like a finding; without it what the card records",\
    "Explanation", NULL},                                                                                               \
   {"defaults", 0, "paper", "use the parameters of the paper wherever they differ", "Explanation", NULL},               \
   {"seed", 0, "N", "fixes everything random (default 0)", "Explanation", NULL},                                        \

@@ -225,6 +225,32 @@ bool inputs_pictures(const struct args *args, const char *const *words, int n, s
   return true;
 }
 
+char *inputs_normals(const struct args *args, const penumbra_model *model, const char *dir,
+                     const penumbra_subject *methods, int n_methods, const penumbra_request *request, struct error *err)
+{
+  struct pictures pictures = {0};
+  penumbra_error cause = {0};
+  if (!inputs_pictures(args, &dir, 1, &pictures, err))
+    return NULL;
+  const char **paths = arena_array(args->arena, (size_t)pictures.count + 1, sizeof *paths);
+  if (!paths) {
+    error_memory(err, "the normal images");
+    return NULL;
+  }
+  for (int i = 0; i < pictures.count; i++) {
+    if (pictures.all[i].unusable) {
+      *err = pictures.all[i].why;
+      return NULL;
+    }
+    paths[i] = pictures.all[i].path;
+  }
+  paths[pictures.count] = NULL;
+  char *rates = penumbra_artifact_rates_json(model, methods, n_methods, paths, request, &cause);
+  if (!rates)
+    tables_error(&cause, err);
+  return rates;
+}
+
 /* ---- one picture ------------------------------------------------------------------------------------------------ */
 
 static bool read_pipe(struct str *s, struct error *err)

@@ -39,6 +39,10 @@ struct pictures {
  * the list, to be reported in its turn. Memory is the arguments' arena. */
 bool inputs_pictures(const struct args *args, const char *const *words, int n, struct pictures *out, struct error *err);
 
+/* penumbra_artifact_rates_json of the pictures in a folder; NULL on error. */
+char *inputs_normals(const struct args *args, const penumbra_model *model, const char *dir,
+                     const penumbra_subject *methods, int n_methods, const penumbra_request *request, struct error *err);
+
 /* The bytes of a picture: a file, or what standard input holds. */
 struct bytes {
   const char *name; /* for messages: the path, or "stdin" */

@@ -38,12 +38,15 @@ static const char *const *fill_option(const struct method *method, const void *o
   return NULL;
 }
 
-/* A comma parts two fills where a fill begins after it; a file name may have others. */
-static bool parts_fills(const char *comma)
+size_t fills_first(const char *list)
 {
-  const char *next = comma + 1;
-  const size_t length = strcspn(next, ",:");
-  return fill_known(next, length) || (length == 12 && memcmp(next, "segment-mean", length) == 0);
+  const char *end = list;
+  for (; *end; end++) {
+    const size_t next = *end == ',' ? strcspn(end + 1, ",:") : 0;
+    if (next && (fill_known(end + 1, next) || (next == 12 && memcmp(end + 1, "segment-mean", next) == 0)))
+      break;
+  }
+  return (size_t)(end - list);
 }
 
 static bool split(struct each *e, const char *text, struct error *err)
@@ -51,16 +54,15 @@ static bool split(struct each *e, const char *text, struct error *err)
   e->text = mem_strdup(text);
   if (!e->text)
     return error_memory(err, "fills");
-  e->name[e->n++] = e->text;
-  for (char *p = e->text; *p; p++) {
-    if (*p != ',' || !parts_fills(p))
-      continue;
+  for (char *p = e->text;; p++) {
     if (e->n == MOST_FILLS)
       return error_set(err, ERROR_USAGE, "fill: more than %d fills", MOST_FILLS);
-    e->name[e->n++] = p + 1;
+    e->name[e->n++] = p;
+    p += fills_first(p);
+    if (!*p)
+      return true;
     *p = '\0';
   }
-  return true;
 }
 
 static bool forward_progress(void *context, const struct progress *progress)

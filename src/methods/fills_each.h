@@ -5,6 +5,9 @@
 
 #include "methods/method.h"
 
+/* Bytes of the first fill in a list: up to a comma after which another fill begins. A file name may have others. */
+size_t fills_first(const char *list);
+
 /* Run a method. Where its parameter "fill" names several, separated by commas, it runs once for each, with equal shares
  * of --evals and --budget, and
  *   "map"          is the mean of their maps,

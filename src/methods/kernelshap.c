@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "methods/artifact_share.h"
 #include "methods/least_squares.h"
 #include "methods/masks.h"
 #include "methods/stopping.h"
@@ -63,6 +64,7 @@ struct kernelshap {
   int64_t *targets, n_targets, shown;
   struct design design;
   struct stopping stopping;
+  struct artifact_share raised;
   int64_t samples;
 
   /* Sizes come in classes j = 1..S/2 of k = j and k = S - j, which a pair holds together. */
@@ -291,6 +293,7 @@ static bool result(void *context, int64_t i, const float *scores, const float *a
   struct kernelshap *k = context;
   const int64_t n = k->superpixels.count;
   (void)activations;
+  artifact_share_take(&k->raised, scores);
   for (int64_t t = 0; t < k->n_targets; t++)
     design_scores(&k->design, i)[t] = scores[k->targets[t]];
   k->design.rows = i + 1;
@@ -395,6 +398,7 @@ static void report(struct kernelshap *k, const struct evaluated *end)
                                                           k->error + t * n));
   json_object_set_new(summary, "classes", classes);
   json_object_set_new(out->documents, "kernelshap", summary);
+  artifact_share_note(&k->raised, out);
   json_object_set_new(out->quality, "efficiency_gap", json_number_or_null(sum - k->delta[k->shown]));
   if (rows < 2 * n && !is_exact(k))
     explanation_warn(out, "few-samples", "%lld samples for %lld superpixels; at least 2 for each are wanted",
@@ -422,6 +426,7 @@ static bool explain_game(struct kernelshap *k, struct error *err)
       !open_fit(k, err))
     return false;
   k->shown = k->out->all_targets ? k->out->target : 0;
+  k->raised = artifact_share_of(explain, evaluator_scores(k->evaluator), k->out->target);
 
   /* 2: subsets and their scores. */
   const struct evaluation what = {

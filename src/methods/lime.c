@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "methods/artifact_share.h"
 #include "methods/masks.h"
 #include "methods/stopping.h"
 #include "methods/superpixels.h"
@@ -78,6 +79,7 @@ struct lime {
   struct surrogate fit;
   struct surrogate_options fit_options;
   struct stopping stopping;
+  struct artifact_share share;
   int64_t samples;
   bool pairs;
   double *kernel; /* [S+1] weight of a mask by its size */
@@ -163,6 +165,7 @@ static bool result(void *context, int64_t i, const float *scores, const float *a
   struct lime *l = context;
   const int64_t n = l->superpixels.count;
   (void)activations;
+  artifact_share_take(&l->share, scores);
   take_row(l, scores);
   if (!stopping_due(&l->stopping, i + 1) || l->design.rows < n + 2)
     return true;
@@ -248,6 +251,7 @@ static void report(struct lime *l, const struct evaluated *end)
   json_object_set_new(out->quality, "r2", json_number_or_null(r2));
   json_object_set_new(out->quality, "intercept", json_number_or_null(l->fit.intercept[l->shown]));
   json_object_set_new(out->quality, "local_prediction", json_number_or_null(local_prediction(l, l->shown)));
+  artifact_share_note(&l->share, out);
   if (r2 < 0.3)
     explanation_warn(out, "low-fit",
                      "the linear model explains %.0f %% of the score's spread over masks only (R2 %.3f)",
@@ -325,6 +329,7 @@ static bool explain_locally(struct lime *l, struct error *err)
       !superpixels_score_full(&l->superpixels, l->evaluator, err) || !open_fit(l, err))
     return false;
   l->shown = l->out->all_targets ? l->out->target : 0;
+  l->share = artifact_share_of(explain, evaluator_scores(l->evaluator), l->out->target);
 
   /* 2, 3: masks and scores. */
   mask_complement(design_mask(&l->design, 0), l->superpixels.count, design_mask(&l->design, 0));

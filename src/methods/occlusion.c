@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "methods/artifact_share.h"
 #include "methods/projection.h"
 
 #include <math.h>
@@ -487,35 +488,13 @@ static bool crossing_map(const struct occlusion *o, struct error *err)
   return true;
 }
 
-/* The share of positions at which hiding raised another finding over its threshold: there the patch itself looks like
- * something. The healthy class is no finding. Undefined where there is no other finding, and for softmax's logits,
- * which have no thresholds. */
 static void artifact_share(const struct occlusion *o)
 {
-  const struct explain *explain = o->explain;
-  const bool logit = explain->evaluate.session.score == SCORE_LOGIT;
-  const float *base = evaluator_scores(o->evaluator);
-  const int64_t cells = (int64_t)o->y.count * o->x.count;
-  int64_t findings = 0, positions = 0, raised = 0;
-  if (logit && !(explain->model && explain->model->activation == ACTIVATION_SIGMOID))
-    return;
-  for (int64_t i = 0; i < cells; i++) {
-    bool any = false;
-    if (!o->seen[i])
-      continue;
-    findings = 0;
-    for (int64_t k = 0; k < o->classes; k++) {
-      const double t = explain->thresholds[k], bound = logit ? log(t / (1 - t)) : t;
-      if (k == o->out->target || k == explain->card->normal)
-        continue;
-      findings++;
-      any |= (double)base[k] < bound && (double)o->grid[i * o->classes + k] >= bound;
-    }
-    positions++;
-    raised += any;
-  }
-  if (positions && findings)
-    json_object_set_new(o->out->quality, "artifact_share", json_real((double)raised / (double)positions));
+  struct artifact_share share = artifact_share_of(o->explain, evaluator_scores(o->evaluator), o->out->target);
+  for (int64_t i = 0; i < (int64_t)o->y.count * o->x.count; i++)
+    if (o->seen[i])
+      artifact_share_take(&share, o->grid + i * o->classes);
+  artifact_share_note(&share, o->out);
 }
 
 static bool drop_maps(struct occlusion *o, struct error *err)

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/threads.h"
+#include "methods/artifact_share.h"
 #include "methods/stopping.h"
 #include "methods/warnings.h"
 
@@ -141,6 +142,7 @@ struct rise {
   bool *filled; /* [draws] */
   struct axis y, x;
   struct stopping stopping;
+  struct artifact_share share;
   int64_t samples;
   int64_t *targets, n_targets;
 
@@ -299,6 +301,7 @@ static bool result(void *context, int64_t i, const float *scores, const float *a
 {
   struct rise *r = context;
   (void)activations;
+  artifact_share_take(&r->share, scores);
   draw_grid(&r->y, &r->x, r->explain->seed, (uint32_t)i, r->options->keep_prob, &r->block[r->in_block]);
   for (int64_t t = 0; t < r->n_targets; t++)
     r->block_scores[r->in_block * r->n_targets + t] = (double)scores[r->targets[t]] - r->origin[t];
@@ -391,6 +394,7 @@ static void report(struct rise *r, double full, const struct evaluated *end)
                       json_pack("{s:I, s:i, s:f, s:s, s:I, s:b, s:o}", "samples", (json_int_t)r->n, "cells", r->y.cells,
                                 "keep_prob", r->options->keep_prob, "fill", r->options->fill, "draws",
                                 (json_int_t)r->draws, "raw", r->options->raw, "mean_score", json_number_or_null(mean)));
+  artifact_share_note(&r->share, out);
   const double unchanged = share_unchanged(r);
   if (unchanged > 0.95)
     explanation_warn(out, "no-change",
@@ -486,6 +490,7 @@ static bool sample(struct rise *r, struct error *err)
       !open_moments(r, err) || !score_full(r, &full, err))
     return false;
   r->shown = r->out->all_targets ? r->out->target : 0;
+  r->share = artifact_share_of(explain, evaluator_scores(r->evaluator), r->out->target);
 
   /* 2: masks, into moments as their scores come in. */
   const struct evaluation what = {

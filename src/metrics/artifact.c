@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "methods/fills_each.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -38,21 +39,18 @@ static const struct param params[] = {
 
 /* ---- variants: every fill with every patch ---------------------------------------------------------------------- */
 
-/* Entry i of a list; a comma parts two entries, of fills only where a fill begins after it. False past the last. */
+/* Entry i of a list. False past the last. */
 static bool entry(const char *list, bool fills, int i, char *out, size_t size)
 {
   for (const char *p = list;;) {
-    const char *end = p;
-    for (; *end; end++)
-      if (*end == ',' && (!fills || fill_known(end + 1, strcspn(end + 1, ",:"))))
-        break;
+    const size_t length = fills ? fills_first(p) : strcspn(p, ",");
     if (i-- == 0) {
-      (void)snprintf(out, size, "%.*s", (int)(end - p < TEXT ? end - p : TEXT), p);
+      (void)snprintf(out, size, "%.*s", length < TEXT ? (int)length : TEXT - 1, p);
       return true;
     }
-    if (!*end)
+    if (!p[length])
       return false;
-    p = end + 1;
+    p += length + 1;
   }
 }
 

@@ -224,6 +224,7 @@ static bool append_page(const struct report *report, struct report_pictures *pic
   str_append(html, "<section aria-labelledby=\"scores-title\">\n<h2 id=\"scores-title\">Scores</h2>\n");
   report_scores(report, html);
   str_append(html, "</section>\n");
+  report_artifacts(report, html);
   append_footer(html);
   return !html->failed;
 }

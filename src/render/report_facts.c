@@ -2,6 +2,8 @@
 /* What is known of a map, in words and figures. What nobody measured reads 'not measured'. */
 #include "render/report_parts.h"
 
+#include "methods/fills_each.h"
+#include "metrics/metric.h"
 #include "metrics/student.h"
 #include "render/text.h"
 
@@ -125,15 +127,19 @@ static const struct figure {
      "Sampling error where the map is least certain, on the map's own scale."},
     {"r2", FROM_TRUST, NULL, "R\xC2\xB2",
      "Share of the score's spread over masked pictures that the linear model behind this map explains; 1 is best."},
-    {"stability", FROM_TRUST, NULL, "Stability",
+    {"stability", FROM_TRUST, NULL, "Stability over fills",
      "Mean rank correlation between the maps of this run's different fills; at 1 the choice of the fill does not "
      "matter."},
+    {"stability", FROM_METRIC, "spearman", "Stability over seeds",
+     "Mean rank correlation between maps made with different random numbers; at 1 chance plays no part."},
     {"artifact_share", FROM_TRUST, NULL, "Artifact share",
      "Share of this run's own masked pictures in which another finding rose over its threshold: there the covering "
      "itself "
      "looks like something."},
-    {"artifact", FROM_METRIC, "rate", "Artifact rate",
-     "How often covering a part of a normal picture makes the model see a finding."},
+    {"artifact_rate", FROM_TRUST, NULL, "Artifact rate",
+     "How often a patch of this map's fill on a normal picture makes the model see a finding; of several fills the "
+     "highest "
+     "rate."},
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
@@ -176,6 +182,26 @@ static void append_share_of_map(const struct report_map *map, const struct figur
   str_append(html, " % of the largest value</span>");
 }
 
+/* Metrics that somebody asked for and that the figures above do not hold: their headline. */
+static void append_further(const struct report_map *map, struct str *html)
+{
+  for (int i = 0; metric_at(i); i++) {
+    const struct metric *metric = metric_at(i);
+    const json_t *measurement = json_object_get(map->metrics, metric->name);
+    const struct measured value = read_measured(report_get(measurement, "values", metric->headline));
+    bool shown = strcmp(metric->name, "region") == 0;
+    for (int k = 0; k < FIGURES; k++)
+      shown |= figures[k].source == FROM_METRIC && strcmp(figures[k].key, metric->name) == 0;
+    if (shown || !measurement)
+      continue;
+    html_printf(html, "<div><dt>%s</dt><dd>", metric->title);
+    append_measured(&value, html);
+    html_printf(html, " (%s)", metric->headline);
+    html_printf(html, "<p>%s; %s is better.</p></dd></div>\n", metric->summary,
+                metric->less_is_better ? "less" : "more");
+  }
+}
+
 void report_trust(const struct report *report, int map, struct str *html)
 {
   const struct report_map *m = &report->maps[map];
@@ -193,6 +219,7 @@ void report_trust(const struct report *report, int map, struct str *html)
     append_share_of_map(m, &figures[i], value.value, html);
     str_printf(html, "<p>%s</p></dd></div>\n", figures[i].sentence);
   }
+  append_further(m, html);
   str_append(html, "</dl>\n");
   if (n == FIGURES)
     return;
@@ -364,6 +391,72 @@ void report_scores(const struct report *report, struct str *html)
       html_printf(html, " (fill %s)", fill);
   }
   str_append(html, ".</p>\n");
+}
+
+/* ---- artifacts -------------------------------------------------------------------------------------------------- */
+
+/* Which of the maps were made with a fill. */
+static void append_users(const struct report *report, const char *fill, struct str *html)
+{
+  int n = 0;
+  for (int k = 0; k < report->count; k++) {
+    const char *list =
+        json_string_value(json_object_get(report_get(report->maps[k].result, "method", "params"), "fill"));
+    for (const char *p = list; p && *p;) {
+      const size_t length = fills_first(p);
+      if (length == strlen(fill) && memcmp(p, fill, length) == 0)
+        html_printf(html, "%s%s", n++ ? ", " : "", report_method(report, k));
+      p += length + (p[length] == ',');
+    }
+  }
+  if (n == 0)
+    str_append(html, "none");
+}
+
+void report_artifacts(const struct report *report, struct str *html)
+{
+  const json_t *artifacts = json_object_get(report->maps[0].result, "artifacts");
+  const char *fill;
+  json_t *of, *fills = json_object_get(artifacts, "fills");
+  str_append(
+      html,
+      "<section aria-labelledby=\"artifacts-title\">\n<h2 id=\"artifacts-title\">Does covering itself look like a "
+      "finding?</h2>\n");
+  if (json_object_size(fills) == 0) {
+    str_printf(html,
+               "<p>Artifact rate of the fills: %s. It takes normal pictures (--normals), or a model card that records "
+               "it.</p>\n</section>\n",
+               report_not_measured);
+    return;
+  }
+  str_append(
+      html,
+      strcmp(report_text(artifacts, "source", NULL), "card") == 0
+          ? "<p>As the model's card records it: how often a patch of each fill on a normal picture makes the model "
+            "see a finding.</p>\n"
+          : "<p>Measured on normal pictures: how often a patch of each fill makes the model see a finding that it "
+            "does not see without the patch.</p>\n");
+  str_append(html,
+             "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Artifact rate of each fill\">\n<table>\n<thead><tr>"
+             "<th scope=\"col\">Fill</th><th scope=\"col\">Artifact rate</th><th scope=\"col\">Pictures</th>"
+             "<th scope=\"col\">Mostly raised</th><th scope=\"col\">Used by</th></tr></thead>\n<tbody>\n");
+  json_object_foreach (fills, fill, of) {
+    const struct measured rate = {report_number(of, "rate", NULL), report_number(of, "lo", NULL),
+                                  report_number(of, "hi", NULL)};
+    str_append(html, "<tr><th scope=\"row\">");
+    html_text(html, fill);
+    str_append(html, "</th><td>");
+    append_measured(&rate, html);
+    str_append(html, "</td><td>");
+    if (json_is_integer(json_object_get(of, "images")))
+      str_printf(html, "%lld", (long long)json_integer_value(json_object_get(of, "images")));
+    str_append(html, "</td><td>");
+    html_text(html, report_text(of, "most", NULL));
+    str_append(html, "</td><td>");
+    append_users(report, fill, html);
+    str_append(html, "</td></tr>\n");
+  }
+  str_append(html, "</tbody></table></section>\n</section>\n");
 }
 
 /* ---- agreement -------------------------------------------------------------------------------------------------- */

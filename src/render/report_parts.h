@@ -52,6 +52,7 @@ void report_warnings(const struct report *report, int map, struct str *html);
 void report_trust(const struct report *report, int map, struct str *html);
 void report_trust_table(const struct report *report, struct str *html);
 void report_scores(const struct report *report, struct str *html);
+void report_artifacts(const struct report *report, struct str *html);
 void report_agreement(const struct report *report, struct str *html);
 
 /* report_records.c */

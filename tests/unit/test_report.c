@@ -525,12 +525,12 @@ static bool predict(void *context, const float *images, int n, float *scores, pe
   return true;
 }
 
-static penumbra_model *open_model(void)
+static penumbra_model *open_model(const char *const *settings)
 {
   const penumbra_predictor predictor = {
       .size = sizeof predictor, .height = 8, .width = 8, .channels = 1, .classes = 3, .predict = predict};
   penumbra_error err = {0};
-  penumbra_model *model = penumbra_model_from_predictor(&predictor, NULL, &err);
+  penumbra_model *model = penumbra_model_from_predictor(&predictor, settings, &err);
   assert_string_equal(err.message, "");
   return model;
 }
@@ -547,7 +547,7 @@ static void test_folders(void **state)
 {
   (void)state;
   penumbra_error err = {0};
-  penumbra_model *model = open_model();
+  penumbra_model *model = open_model(NULL);
   unsigned char pixels[64];
   memset(pixels, 200, sizeof pixels);
   penumbra_image *image = penumbra_image_new(8, 8, 1, 8, pixels, &err);
@@ -613,11 +613,110 @@ static void test_folders(void **state)
   penumbra_model_close(model);
 }
 
+/* ---- how often a fill looks like a finding ---------------------------------------------------------------------- */
+
+static char *page_of(const penumbra_explanation *e, const char *name)
+{
+  penumbra_error err = {0};
+  char path[100];
+  struct file_map map;
+  struct error failed = {0};
+  assert_true(penumbra_explanation_save(e, scratch_path(name), 0, &err));
+  (void)snprintf(path, sizeof path, "%.80s/report.html", name);
+  assert_true(file_map(scratch_path(path), 0, &map, &failed));
+  char *text = malloc(map.size + 1);
+  memcpy(text, map.data, map.size);
+  text[map.size] = '\0';
+  file_unmap(&map);
+  assert_page(text);
+  return text;
+}
+
+/* Patches of 2 px at every second pixel: of 16 black ones one hides the first pixel and is taken for class 1. */
+static void test_artifact_rates(void **state)
+{
+  (void)state;
+  static const char *const settings[] = {"activation=sigmoid", "activation_in_graph=true",
+                                         "normal=none above threshold", NULL};
+  penumbra_model *model = open_model(settings);
+  penumbra_error err = {0};
+  unsigned char pixels[64];
+  memset(pixels, 90, sizeof pixels);
+  penumbra_image *image = penumbra_image_new(8, 8, 1, 8, pixels, &err);
+  struct error failed = {0};
+  struct image picture = {0};
+  assert_true(image_new(&picture, 8, 8, 1, PIXEL_U8, &failed));
+  memset(picture.data, 90, 64);
+  assert_true(image_write_png(&picture, scratch_path("normal.png"), &failed));
+  memset(picture.data, 0, 64); /* class 1 already: no normal picture */
+  assert_true(image_write_png(&picture, scratch_path("other.png"), &failed));
+  image_free(&picture);
+
+  /* Not measured unless somebody does. */
+  const char *const params[] = {"fill=black,white", "patch=2", "stride=2", NULL};
+  penumbra_request request = {.size = sizeof request, .params = params};
+  penumbra_explanation *e = penumbra_explain(model, image, &request, &err);
+  assert_string_equal(err.message, "");
+  char *text = page_of(e, "none");
+  assert_non_null(strstr(text, "Artifact rate of the fills: <span class=\"none\">not measured</span>"));
+  free(text);
+  penumbra_explanation_free(e);
+  json_t *result = json_at(scratch_path("none/result.json"));
+  assert_true(json_is_null(json_object_get(result, "artifacts")));
+  assert_string_equal(json_string_value(json_object_get(json_object_get(result, "trust"), "artifact_rate")),
+                      "not measured");
+  json_decref(result);
+
+  /* Measured on one normal picture; the other is skipped. Patches there are of the metric's size, 1 px at 8. */
+  char normal[400], other[400];
+  (void)snprintf(normal, sizeof normal, "%s", scratch_path("normal.png"));
+  (void)snprintf(other, sizeof other, "%s", scratch_path("other.png"));
+  const char *const images[] = {normal, other, NULL};
+  const penumbra_subject methods[] = {
+      {.method = "occlusion", .params = params}, {.name = "from elsewhere"}, {.method = "gradient"}};
+  char *rates = penumbra_artifact_rates_json(model, methods, 3, images, &request, &err);
+  assert_string_equal(err.message, "");
+  json_t *table = json_loads(rates, 0, NULL);
+  const json_t *fills = json_object_get(table, "fills");
+  assert_int_equal(json_object_size(fills), 2);
+  assert_int_equal(json_integer_value(json_object_get(table, "skipped")), 1);
+  const double black = json_number_value(json_object_get(json_object_get(fills, "black"), "rate"));
+  assert_near(black, 1.0 / 64);
+  assert_near(json_number_value(json_object_get(json_object_get(fills, "white"), "rate")), 0);
+  json_decref(table);
+  request.artifact_rates = rates;
+  e = penumbra_explain(model, image, &request, &err);
+  assert_string_equal(err.message, "");
+  text = page_of(e, "measured");
+  assert_non_null(strstr(text, "Measured on normal pictures"));
+  assert_non_null(strstr(text, "<th scope=\"row\">black</th><td>0.0156</td><td>1</td><td>1</td><td>occlusion</td>"));
+  free(text);
+  penumbra_explanation_free(e);
+  result = json_at(scratch_path("measured/result.json"));
+  assert_near(json_number_value(json_object_get(json_object_get(result, "trust"), "artifact_rate")), black);
+  json_decref(result);
+
+  /* What is no table; no picture; a picture that is not there. */
+  request.artifact_rates = "[1]";
+  assert_null(penumbra_explain(model, image, &request, &err));
+  assert_int_equal(err.code, PENUMBRA_USAGE);
+  err = (penumbra_error){0};
+  assert_null(penumbra_artifact_rates_json(model, methods, 1, images + 2, NULL, &err));
+  assert_int_equal(err.code, PENUMBRA_USAGE);
+  err = (penumbra_error){0};
+  (void)snprintf(other, sizeof other, "%s", scratch_path("nowhere.png"));
+  assert_null(penumbra_artifact_rates_json(model, methods, 1, images, NULL, &err));
+  assert_non_null(strstr(err.message, "nowhere.png"));
+  penumbra_text_free(rates);
+  penumbra_image_close(image);
+  penumbra_model_close(model);
+}
+
 static void test_no_report(void **state)
 {
   (void)state;
   penumbra_error err = {0};
-  penumbra_model *model = open_model();
+  penumbra_model *model = open_model(NULL);
   unsigned char pixels[64];
   memset(pixels, 90, sizeof pixels);
   penumbra_image *image = penumbra_image_new(8, 8, 1, 8, pixels, &err);
@@ -645,6 +744,7 @@ int main(void)
       cmocka_unit_test(test_faults),
       cmocka_unit_test(test_agreement_matrix),
       cmocka_unit_test_setup_teardown(test_folders, scratch_setup, scratch_teardown),
+      cmocka_unit_test_setup_teardown(test_artifact_rates, scratch_setup, scratch_teardown),
       cmocka_unit_test_setup_teardown(test_no_report, scratch_setup, scratch_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
