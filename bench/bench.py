@@ -5,8 +5,9 @@
 usage: bench.py own|peers [--build DIR] [--models DIR] [--python FILE] [--threads N] [--clock wall|cpu] [--repeats N]
                           [--quick] [--only NET ...] [--tables NAME ...] [--print]
 
-own     forward passes beside ONNX Runtime; occlusion by windows beside the full path
-peers   the same occlusion maps by Captum on PyTorch
+own     forward passes beside ONNX Runtime; occlusion and region perturbation by windows beside the full path; gradients
+        beside forward passes
+peers   the same maps and measurements by Captum, lime, Quantus and plain PyTorch
 
 Every contender is a process of its own that waits while the others run; they take turns (A B A B …), and the median of
 the turns counts. The peak of the machine is measured before and after: where it moved by more than 5 %, the table
@@ -23,9 +24,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
+
+import methods
+from contender import TUNED, Contender, Variant, duel, mebibytes, percent, progress, ranks, table, times
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -37,116 +40,9 @@ NETS = ["resnet50", "vgg16", "resnet18", "densenet121", "mobilenet_v2", "squeeze
 SIZES = {"inception_v3": 299}
 OCCLUDED = ["resnet50", "vgg16", "resnet18", "densenet121", "mobilenet_v2", "resnet50_448"]
 PATCH, STRIDE = 32, 16
-TURN = 0.3          # s: a shorter work is done several times in a turn
-FOREIGN = 0.05      # of the machine that others may take during a turn
 DRIFT = 0.05        # that the peak may move
-RETRIES = 4
 # Targets of the occlusion maps against the peer, exact float32.
 AIM = {"vgg16": 8.5, "resnet50": 3.4, "resnet18": 3.5, "densenet121": 4.0, "mobilenet_v2": 7.0, "resnet50_448": 8.0}
-# glibc then keeps freed blocks instead of giving every large one back to the system.
-TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
-
-
-def busy_seconds():
-    """CPU time that all processes, and the host, have taken of this machine."""
-    with open("/proc/stat", encoding="ascii") as f:
-        fields = [int(v) for v in f.readline().split()[1:]]
-    idle = fields[3] + fields[4]
-    return (sum(fields[:8]) - idle) / os.sysconf("SC_CLK_TCK")
-
-
-class Contender:
-    """A process that does its work when it is told to; the other side of worker.h."""
-
-    def __init__(self, options, command, threads, environment=None):
-        self.options = options
-        everything = dict(os.environ, OMP_NUM_THREADS=str(threads), **(environment or {}))
-        started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=everything)
-        self.ready = self.answer()
-        self.spawned = time.monotonic() - started  # from nothing to the first result
-        self.turns, self.disturbed, self.each, self.peak = [], 0, 1, 0
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("a contender ended: %s" % " ".join(self.process.args))
-        return json.loads(line)
-
-    def ask(self, request):
-        self.process.stdin.write(request + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def change(self, **settings):
-        return self.ask("set " + json.dumps(settings))
-
-    def turn(self, times=None):
-        """Seconds of one piece of work, and whether the machine was ours meanwhile."""
-        times = times or self.each
-        busy = busy_seconds()
-        figures = self.ask("run %d" % times)
-        foreign = busy_seconds() - busy - figures["cpu"]
-        self.peak = figures["peak_kib"]
-        self.busy = figures["cpu"] / figures["wall"]
-        quiet = foreign <= FOREIGN * figures["wall"] * os.cpu_count() + 0.03
-        return figures[self.options.clock] / times, quiet or self.options.clock == "cpu"
-
-    def warm_up(self, seconds=TURN):
-        self.turn(1)
-        took, _ = self.turn(1)
-        self.each = max(1, round(seconds / max(took, 1e-6)))
-
-    def reset(self):
-        self.turns, self.disturbed = [], 0
-
-    def count_turn(self):
-        for _ in range(RETRIES):
-            seconds, quiet = self.turn()
-            if quiet:
-                break
-        self.disturbed += not quiet
-        self.turns.append(seconds)
-
-    @property
-    def seconds(self):
-        return statistics.median(self.turns)
-
-    @property
-    def spread(self):
-        return (max(self.turns) - min(self.turns)) / self.seconds
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-class Variant(Contender):
-    """Another way of working of a contender that runs already."""
-
-    def __init__(self, owner, settings):
-        self.options, self.owner, self.settings = owner.options, owner, settings
-        self.turns, self.disturbed, self.each, self.peak = [], 0, 1, 0
-
-    def ask(self, request):
-        return self.owner.ask(request)
-
-    def turn(self, times=None):
-        self.owner.change(**self.settings)
-        return super().turn(times)
-
-    def close(self):
-        pass
-
-
-def duel(contenders, repeats, seconds=TURN):
-    for contender in contenders:
-        contender.warm_up(seconds)
-    for _ in range(repeats):
-        for contender in contenders:
-            time.sleep(0.02)  # threads of the last one stop spinning
-            contender.count_turn()
 
 
 # ---- what is measured ------------------------------------------------------------------------------------------------
@@ -227,30 +123,11 @@ class Bench:
         return " (!)" if bad else ""
 
 
-def mebibytes(kib):
-    return "%.0f" % (kib / 1024)
-
-
-def percent(share):
-    return "%.0f %%" % (100 * share)
-
-
-def times(ratio):
-    return "%.2f" % ratio
-
-
-def table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
-
-
 def has_onnxruntime(options):
     found = subprocess.run([options.python, "-c", "import onnxruntime"], capture_output=True, check=False)
     return found.returncode == 0
 
 
-def progress(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def measure_forward(bench):
@@ -328,13 +205,6 @@ def measure_occlusion(bench):
                   "largest difference"], ratios) + [""] + \
         table(["net", "positions", "positions a second", "bf16", "full path", "spread",
                "first map, s, from reading the file", "warm map, s", "MiB", "beyond the weights"], figures)
-
-
-def ranks(values):
-    order = np.argsort(values, kind="stable")
-    out = np.empty(len(values))
-    out[order] = np.arange(len(values))
-    return out
 
 
 def averaged(grid, base, size, count):
@@ -446,8 +316,8 @@ def add_captum_rows(bench, net, ratios, figures, ours, fast, usual, strong, peak
 
 
 TABLES = {
-    "own": {"forward": measure_forward, "occlusion": measure_occlusion},
-    "peers": {"captum": measure_captum},
+    "own": {"forward": measure_forward, "occlusion": measure_occlusion, **methods.OWN},
+    "peers": dict({"captum": measure_captum}, **methods.PEERS),
 }
 
 
@@ -494,9 +364,10 @@ def parse():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--repeats", type=int)
+    parser.add_argument("--patience", type=int, default=4, help="times a disturbed turn is tried")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", metavar="NET")
-    parser.add_argument("--tables", nargs="+", metavar="NAME", help="forward, occlusion, captum; default: all")
+    parser.add_argument("--tables", nargs="+", metavar="NAME", help="default: all; see docs/performance.md")
     parser.add_argument("--print", action="store_true", help="to standard output instead of the page")
     options = parser.parse_args()
     options.models = options.models or os.path.join(options.build, "models")

@@ -13,9 +13,9 @@
  * each with the tight windows, clipped at the edges, of its very place. */
 #include "base/mem.h"
 #include "base/npy.h"
-#include "graph/locality.h"
 #include "model/model.h"
 #include "perturb/evaluate.h"
+#include "window_macs.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -77,44 +77,15 @@ static bool map(void *context, struct error *err)
   struct occlusion *o = context;
   struct evaluated end;
   const struct evaluation what = {
-    .stage = "occlusion", .count = o->count, .local_height = o->patch, .local_width = o->patch, .context = o,
-    .propose = propose, .result = result,
+      .stage = "occlusion",
+      .count = o->count,
+      .local_height = o->patch,
+      .local_width = o->patch,
+      .context = o,
+      .propose = propose,
+      .result = result,
   };
   return evaluate(o->evaluator, &what, &end, err);
-}
-
-/* One full run on windows and elsewhere the values of the base, by tight windows: multiply-accumulates. */
-static double window_macs(const struct graph *graph, const struct layer *layers, struct rect change,
-                          struct rect *window)
-{
-  double macs = 0;
-  window[graph->inputs[0]->id] = change;
-  for (int i = 0; i < graph->n_nodes; i++) {
-    const struct node *node = graph->nodes[i];
-    const int id = node->out[0]->id;
-    const double all = (double)node_macs(node);
-    if (!layers[id].head) {
-      macs += all;
-      continue;
-    }
-    struct rect reach = {0, 0, 0, 0};
-    for (int k = 0; k < node->n_in; k++)
-      if (varies(node->in[k]))
-        reach = rect_union(&reach, &window[node->in[k]->id]);
-    const struct window_rule rule = layers[id].alias < 0 ? window_rule_of(node) : (struct window_rule){WINDOW_POINT};
-    if (rule.kind == WINDOW_SLIDE) {
-      const struct rect in = reach;
-      window_outputs(&rule.space, 0, in.y0, in.y1, &reach.y0, &reach.y1);
-      window_outputs(&rule.space, 1, in.x0, in.x1, &reach.x0, &reach.x1);
-    }
-    /* a residual sum fused into a convolution is no work of the convolution's beyond its own window */
-    const struct rect own = reach;
-    if (node->residual)
-      reach = rect_union(&reach, &window[node->residual->id]);
-    window[id] = reach;
-    macs += all * (double)rect_area(&own) / ((double)layers[id].view.height * layers[id].view.width);
-  }
-  return macs;
 }
 
 /* What windows can save on these positions, the base run counted on either side. */
@@ -180,10 +151,13 @@ static bool work(struct occlusion *o, char **argv, const char *positions, double
   const double loaded = worker_wall();
   double ratio = 0;
   const struct evaluate_options options = {
-    .session = {
-      .score = SCORE_LOGIT, .threads = atoi(argv[3]), .exact_full = strcmp(argv[7], "full") == 0,
-      .precision = strcmp(argv[8], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
-    },
+      .session =
+          {
+              .score = SCORE_LOGIT,
+              .threads = atoi(argv[3]),
+              .exact_full = strcmp(argv[7], "full") == 0,
+              .precision = strcmp(argv[8], "bf16") == 0 ? PRECISION_BF16 : PRECISION_F32,
+          },
   };
   if (!set_geometry(o, argv[5], argv[6], positions, err) || !read_image(argv[2], o, err) ||
       !theoretical_ratio(o, &ratio, err))
@@ -216,7 +190,8 @@ int main(int argc, char **argv)
   struct occlusion o = {.model = NULL};
   if (argc < 9 || argc > 10) {
     (void)fputs("usage: bench-occlusion MODEL INPUT.npy THREADS GRID.npy PATCH STRIDE full|windows f32|bf16 "
-                "[POSITIONS]\n", stderr);
+                "[POSITIONS]\n",
+                stderr);
     return 2;
   }
   const double start = worker_wall();

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The methods besides occlusion, and region perturbation: penumbra beside its peers. Tables for bench.py."""
+import json
+import os
+import statistics
+import sys
+
+import numpy as np
+
+from contender import TUNED, Contender, Variant, duel, percent, progress, ranks, table, times
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SAME = 1e-3, 0.999   # largest difference over the largest value, rank correlation: two maps that agree
+
+
+# ---- contenders ------------------------------------------------------------------------------------------------------
+
+def picture(bench, size=224):
+    path = bench.place("picture%d.png" % size)
+    if not os.path.exists(path):
+        from PIL import Image
+        from scene import scene
+        Image.fromarray(np.asarray(scene(100, size, size), np.uint8)).save(path)
+    return path
+
+
+def explain(bench, model, image, method, *params, precision="f32", target="top", seed=0, out="ours"):
+    return Contender(bench.options, [bench.program("explain"), model, image, str(bench.options.threads),
+                                     bench.place(out), precision, str(target), str(seed), method] + list(params),
+                     bench.options.threads)
+
+
+def said(bench, out="ours"):
+    with open(bench.place(out + ".json"), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def peer(bench, name, net, target, *arguments, tuned=True):
+    return Contender(bench.options, [bench.options.python, os.path.join(HERE, "peers_%s.py" % name), net,
+                                     bench.model(net), picture(bench), str(bench.options.threads),
+                                     bench.place("theirs.npy"), str(target)] + list(arguments),
+                     bench.options.threads, TUNED if tuned else None)
+
+
+def once(contender, **settings):
+    """Seconds of one piece of work with these settings."""
+    contender.change(**settings)
+    return contender.turn(1)[0]
+
+
+def best(contender, batches, **settings):
+    """The settings of the fastest batch: as built with contiguous tensors; and of all that a user could do by hand."""
+    once(contender, batch=batches[0], **settings)
+    tried = sorted((once(contender, batch=n, **settings), n) for n in batches)
+    usual = dict(batch=tried[0][1])
+    by_hand = [dict(batch=n, folded=True, layout=layout) for n in (tried[0][1],)
+               for layout in ("contiguous", "channels_last")]
+    strong = min(by_hand + [usual], key=lambda s: once(contender, **s, **settings))
+    return usual, strong
+
+
+def agreement(a, b):
+    """Largest difference over the largest value, rank correlation."""
+    a, b = (np.asarray(v, np.float64).ravel() for v in (a, b))
+    return np.abs(a - b).max() / np.abs(b).max(), np.corrcoef(ranks(a), ranks(b))[0, 1]
+
+
+def described(settings):
+    words = [str(settings["batch"])] if "batch" in settings else []
+    words += ["folded"] if settings.get("folded") else []
+    words += ["channels-last"] if settings.get("layout") == "channels_last" else []
+    return ", ".join(words) or "as built"
+
+
+def chosen(bench, nets):
+    return [n for n in nets if n in bench.options.nets]
+
+
+def has(bench, module):
+    import subprocess
+    found = subprocess.run([bench.options.python, "-c", "import " + module], capture_output=True, check=False)
+    if found.returncode:
+        bench.notes.append("%s is not installed (bench/setup_peers.sh)" % module)
+    return found.returncode == 0
+
+
+# ---- gradients -------------------------------------------------------------------------------------------------------
+
+def measure_gradients(bench):
+    """Passes there and back over passes there."""
+    options, rows = bench.options, []
+    for net in chosen(bench, ("resnet50", "vgg16", "resnet18", "densenet121", "mobilenet_v2")):
+        command = [bench.program("forward"), bench.model(net), bench.image(net, 16), str(options.threads),
+                   bench.place("scores.npy"), "f32"]
+        there, both = (Contender(options, command + extra, options.threads) for extra in ([], ["back"]))
+        duel([there, both], options.repeats)
+        rows.append([net, times(both.seconds / there.seconds) + bench.flag(net, there, both),
+                     "%d" % both.ready["batch"], "%.2f" % (1e3 * there.seconds / 16),
+                     "%.2f" % (1e3 * both.seconds / 16), percent(there.spread) + " / " + percent(both.spread)])
+        progress(" ".join(rows[-1]))
+        there.close()
+        both.close()
+    return table(["net", "there and back over there", "images a sweep", "ms an image there", "there and back",
+                  "spread"], rows)
+
+
+# ---- integrated gradients --------------------------------------------------------------------------------------------
+
+def measure_ig(bench):
+    options, rows = bench.options, []
+    for net in chosen(bench, ("resnet50", "densenet121")):
+        ours = explain(bench, bench.model(net), picture(bench), "ig", "steps=50", "fill=zero")
+        target = said(bench)["target"]["index"]
+        theirs = peer(bench, "ig", net, target)
+        bench.versions["Captum"], bench.versions["PyTorch"] = theirs.ready["captum"], theirs.ready["torch"]
+        usual, strong = best(theirs, (5, 10, 17, 25))
+        once(theirs, **usual)
+        theirs.change(save=True)
+        difference, rank = agreement(np.load(bench.place("ours.npy")), np.load(bench.place("theirs.npy")))
+        a, b = Variant(theirs, usual), Variant(theirs, strong)
+        if difference > SAME[0] or rank < SAME[1]:
+            bench.notes.append("%s: the maps disagree (%.1e, rank correlation %.5f)" % (net, difference, rank))
+        duel([ours, a, b], options.repeats)
+        rows.append([net, times(a.seconds / ours.seconds) + bench.flag(net, ours, a, b),
+                     times(b.seconds / ours.seconds), "%.1f" % (20 * ours.seconds),
+                     "%.1f" % (20 * a.seconds / 1), "%s / %s" % (described(usual), described(strong)),
+                     " / ".join(percent(c.spread) for c in (ours, a, b)), "%.0e" % difference, "%.5f" % rank])
+        rows[-1][3:5] = ["%.1f" % (1e3 * c.seconds / 50) for c in (ours, a)]
+        progress(" ".join(rows[-1]))
+        ours.close()
+        theirs.close()
+    return table(["net", "over Captum", "over Captum at its strongest", "ms a step", "Captum", "Captum's batch", "spread",
+                  "largest difference", "rank correlation"], rows)
+
+
+# ---- LIME ------------------------------------------------------------------------------------------------------------
+
+def superpixels(bench):
+    """The package's own default superpixels of the picture."""
+    path = bench.place("labels.npy")
+    if not os.path.exists(path):
+        from PIL import Image
+        from skimage.segmentation import quickshift
+        labels = quickshift(np.asarray(Image.open(picture(bench))), kernel_size=4, max_dist=200, ratio=0.2)
+        np.save(path, np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32))
+    return path
+
+
+def coefficients(bench, out):
+    labels = np.load(bench.place("labels.npy"))
+    first = np.unique(labels, return_index=True)[1]
+    return np.load(bench.place(out + ".npy")).ravel()[first].astype(np.float64)
+
+
+def lime(bench, net, samples, *params, **settings):
+    return explain(bench, bench.model(net), picture(bench), "lime", "segments=file:" + superpixels(bench),
+                   "fill=segment-mean", "samples=%d" % samples, *params, **settings)
+
+
+def error_of(bench, net, samples, reference, *params, seeds=5):
+    """Root of the mean square error of coefficients over their spread, over seeds."""
+    squares = []
+    for seed in range(1, 1 + seeds):
+        lime(bench, net, samples, *params, seed=seed, out="few").close()
+        squares.append(np.mean((coefficients(bench, "few") - reference) ** 2))
+    return np.sqrt(np.mean(squares))
+
+
+def measure_lime(bench):
+    options, rows = bench.options, []
+    if not has(bench, "lime"):
+        return ["Not measured."]
+    samples = 100 if options.quick else 1000
+    for net in chosen(bench, ("resnet50",)):
+        ours = lime(bench, net, samples)
+        target = said(bench)["target"]["index"]
+        fast = lime(bench, net, samples, precision="auto", out="fast") if bench.peak_of("bf16") else None
+        used = said(bench, "fast")["method"]["precision"] if fast else {}
+        theirs = peer(bench, "lime", net, target, superpixels(bench))
+        bench.versions["lime"], bench.versions["PyTorch"] = theirs.ready["lime"], theirs.ready["torch"]
+        usual, strong = best(theirs, (10, 20, 50), samples=100)
+        a, b = (Variant(theirs, dict(s, samples=samples)) for s in (usual, strong))
+        duel([ours, a, b] + ([fast] if fast else []), options.repeats)
+        theirs.change(save=True)
+        rank = agreement(coefficients(bench, "ours"), np.load(bench.place("theirs.npy")))[1]
+        rows.append([net, times(a.seconds / ours.seconds) + bench.flag(net, ours, a, b),
+                     times(b.seconds / ours.seconds),
+                     "%.2f (%s)" % (a.seconds / fast.seconds, used["used"]) if fast else "-",
+                     "%.1e" % (used["deviation"] / used["largest_change"]) if "deviation" in used else "-",
+                     "%.1f" % (1e3 * ours.seconds / samples), "%.1f" % (1e3 * a.seconds / samples),
+                     "%s / %s" % (described(usual), described(strong)),
+                     " / ".join(percent(c.spread) for c in (ours, a, b)), "%.3f" % rank])
+        progress(" ".join(rows[-1]))
+        for contender in [ours, theirs] + ([fast] if fast else []):
+            contender.close()
+    return table(["net", "over lime", "over lime at its strongest", "precision auto over lime", "its deviation",
+                  "ms a sample", "lime", "lime's batch", "spread", "rank correlation"], rows) + \
+        ["", "%d samples each, other masks on either side." % samples]
+
+
+LADDER = (125, 160, 200, 250, 300, 400, 500, 700, 1000)
+
+
+def measure_lime_error(bench):
+    """Samples that reach the error of the package's 1000."""
+    options, rows = bench.options, []
+    if not has(bench, "lime"):
+        return ["Not measured."]
+    net, reference_samples, seeds = "squeezenet1_1", 5000 if options.quick else 50000, 3 if options.quick else 8
+    lime(bench, net, reference_samples, "pairs=off", seed=1000, out="reference").close()
+    target = said(bench, "reference")["target"]["index"]
+    reference = coefficients(bench, "reference")
+    theirs = peer(bench, "lime", net, target, superpixels(bench))
+    bench.versions["lime"] = theirs.ready["lime"]
+    squares = []
+    for seed in range(1, 1 + seeds):
+        once(theirs, samples=1000, batch=20, seed=seed)
+        theirs.change(save=True)
+        squares.append(np.mean((np.load(bench.place("theirs.npy")) - reference) ** 2))
+    theirs.close()
+    wanted, scale = np.sqrt(np.mean(squares)), np.sqrt(np.mean(reference ** 2))
+    for name, params in (("as by default", ()), ("reweighted sampler", ("sampler=reweighted",))):
+        reached, error = None, None
+        for samples in LADDER:
+            if samples < len(reference) + 2:
+                continue
+            error = error_of(bench, net, samples, reference, *params, seeds=seeds)
+            progress("%s %d: %.4f, wanted %.4f" % (name, samples, error / scale, wanted / scale))
+            if error <= wanted:
+                reached = samples
+                break
+        rows.append([net, name, percent(wanted / scale), str(reached) if reached else "more than %d" % LADDER[-1],
+                     percent(error / scale), times(1000 / reached) if reached else "< 1"])
+    return table(["net", "sampling", "error of lime's 1000 samples", "samples that reach it", "their error",
+                  "fewer by"], rows) + \
+        ["", "%d superpixels; error: root mean square over the coefficients' own, over %d seeds, against %d samples."
+         " On a small net, since the reference takes long; times the ratio at equal samples above."
+         % (len(reference), seeds, reference_samples)]
+
+
+# ---- RISE ------------------------------------------------------------------------------------------------------------
+
+def measure_rise(bench):
+    options, rows = bench.options, []
+    samples = 160 if options.quick else 400
+    for net in chosen(bench, ("resnet50",)):
+        ours = explain(bench, bench.model(net), picture(bench), "rise", "samples=%d" % samples, "fill=zero", "raw=on")
+        target = said(bench)["target"]["index"]
+        fast = explain(bench, bench.model(net), picture(bench), "rise", "samples=%d" % samples, "fill=zero", "raw=on",
+                       precision="auto", out="fast") if bench.peak_of("bf16") else None
+        used = said(bench, "fast")["method"]["precision"] if fast else {}
+        theirs = peer(bench, "rise", net, target)
+        bench.versions["PyTorch"] = theirs.ready["torch"]
+        usual, strong = best(theirs, (4, 8, 16, 32), samples=64)
+        a, b = (Variant(theirs, dict(s, samples=samples)) for s in (usual, strong))
+        duel([ours, a, b] + ([fast] if fast else []), options.repeats)
+        theirs.change(save=True)
+        rank = agreement(np.load(bench.place("ours.npy")), np.load(bench.place("theirs.npy")))[1]
+        rows.append([net, times(a.seconds / ours.seconds) + bench.flag(net, ours, a, b),
+                     times(b.seconds / ours.seconds),
+                     "%.2f (%s)" % (a.seconds / fast.seconds, used["used"]) if fast else "-",
+                     "%.1f" % (1e3 * ours.seconds / samples), "%.1f" % (1e3 * a.seconds / samples),
+                     "%s / %s" % (described(usual), described(strong)),
+                     " / ".join(percent(c.spread) for c in (ours, a, b)), "%.2f" % rank])
+        progress(" ".join(rows[-1]))
+        for contender in [ours, theirs] + ([fast] if fast else []):
+            contender.close()
+    return table(["net", "over plain PyTorch", "at its strongest", "precision auto over plain PyTorch", "ms a mask",
+                  "PyTorch", "its batch", "spread", "rank correlation"], rows) + \
+        ["", "%d masks timed (4000 cost ten times as much or less: penumbra's opening is in its figure); other masks on"
+         " either side, hence maps that differ by their noise." % samples]
+
+
+# ---- meaningful perturbation -----------------------------------------------------------------------------------------
+
+def meaningful(bench, net, iterations, *params, **settings):
+    return explain(bench, bench.model(net), picture(bench), "meaningful", "iterations=%d" % iterations, "init=half",
+                   "tolerance=0", *params, **settings)
+
+
+def slope(few, many, between):
+    """Seconds of one more iteration."""
+    return (many.seconds - few.seconds) / between
+
+
+def measure_meaningful(bench):
+    options, rows = bench.options, []
+    few, many = (10, 20) if options.quick else (10, 50)
+    for net in chosen(bench, ("resnet50",)):
+        meaningful(bench, net, many, "jitter=0", out="still").close()
+        game = said(bench, "still")["method"]["games"][0]
+        target = said(bench, "still")["target"]["index"]
+        theirs = peer(bench, "meaningful", net, target)
+        bench.versions["PyTorch"] = theirs.ready["torch"]
+        once(theirs, iterations=many, jitter=0)
+        theirs.change(save=True)
+        value = theirs.change()["objective"]
+        gap = abs(game["objective"] / value - 1)
+        rank = agreement(1 - np.load(bench.place("still.npy")), np.load(bench.place("theirs.npy")))[1]
+        # the strongest way of the peer; one image a pass is what the method is
+        by_hand = [dict(), dict(layout="channels_last"), dict(folded=True), dict(folded=True, layout="channels_last")]
+        strong = min(by_hand, key=lambda s: once(theirs, iterations=few, **s))
+        ours = [meaningful(bench, net, n) for n in (few, many)]
+        usual = [Variant(theirs, dict(iterations=n)) for n in (few, many)]
+        hard = [Variant(theirs, dict(strong, iterations=n)) for n in (few, many)]
+        duel(ours + usual + hard, options.repeats)
+        own, a, b = (slope(*pair, many - few) for pair in (ours, usual, hard))
+        rows.append([net, times(a / own) + bench.flag(net, *ours, *usual, *hard), times(b / own), "%.1f" % (1e3 * own),
+                     "%.1f" % (1e3 * a), described(strong), times(usual[1].seconds / ours[1].seconds),
+                     "%.4f / %.4f" % (game["objective"], value), "%.2f %%" % (100 * gap), "%.4f" % rank])
+        progress(" ".join(rows[-1]))
+        for contender in ours + [theirs]:
+            contender.close()
+    return table(["net", "over plain PyTorch", "at its strongest", "ms an iteration", "PyTorch", "its strongest",
+                  "whole run of %d" % many, "objective / PyTorch's", "apart by", "rank correlation of masks"], rows) + \
+        ["", "An iteration is the difference of runs of %d and %d, over %d; 300 are as many times that. Objectives and masks"
+         " are those after %d iterations without jitter, from the same start." % (many, few, many - few, many)]
+
+
+# ---- region perturbation ---------------------------------------------------------------------------------------------
+
+def region(bench, net, relevance, target, how, steps, draws):
+    return Contender(bench.options, [bench.program("region"), bench.model(net), picture(bench),
+                                     str(bench.options.threads), relevance, bench.place(how + ".json"), how, str(target),
+                                     str(steps), str(draws)], bench.options.threads)
+
+
+def relevance_of(bench, net):
+    explain(bench, bench.model(net), picture(bench), "gradient-input", out="relevance").close()
+    return bench.place("relevance.npy"), said(bench, "relevance")["target"]["index"]
+
+
+def curves(bench, how):
+    with open(bench.place(how + ".json"), encoding="utf-8") as f:
+        found = []
+
+        def walk(value):
+            if isinstance(value, dict):
+                if "y" in value:
+                    found.append(value["y"])
+                for key in sorted(value):
+                    walk(value[key])
+            elif isinstance(value, list):
+                for item in value:
+                    walk(item)
+        walk(json.load(f))
+    return np.asarray(found, np.float64)
+
+
+def measure_region(bench):
+    options, rows = bench.options, []
+    steps, draws = (4, 2) if options.quick else (20, 10)
+    for net in chosen(bench, ("resnet50", "vgg16")):
+        relevance, target = relevance_of(bench, net)
+        windows, full = (region(bench, net, relevance, target, how, steps, draws) for how in ("windows", "full"))
+        a, b = curves(bench, "windows"), curves(bench, "full")
+        difference = np.abs(a - b).max() / max(np.abs(b - b[:, :1]).max(), 1e-30)
+        duel([windows, full], options.repeats)
+        gain, ratio = full.seconds / windows.seconds, windows.ready["ratio"]
+        runs = steps * windows.ready["curves"]
+        rows.append([net, times(gain) + bench.flag(net, windows, full), times(ratio), percent(gain / ratio),
+                     "%.2f" % (1e3 * windows.seconds / runs), "%.2f" % (1e3 * full.seconds / runs),
+                     percent(windows.spread) + " / " + percent(full.spread), "%.0e" % difference])
+        progress(" ".join(rows[-1]))
+        windows.close()
+        full.close()
+    return table(["net", "windows over the full path", "what arithmetic allows", "share", "ms a step", "full path",
+                  "spread", "largest difference"], rows) + \
+        ["", "MoRF, LeRF and random orders, %d draws of each in lockstep, the first %d of 100 steps, opening the model"
+         " included." % (draws, steps)]
+
+
+def measure_quantus(bench):
+    options, rows = bench.options, []
+    if not has(bench, "quantus"):
+        return ["Not measured."]
+    few, many, draws = (1, 3, 2) if options.quick else (2, 6, 10)
+    for net in chosen(bench, ("resnet50", "vgg16")):
+        relevance, target = relevance_of(bench, net)
+        ours = region(bench, net, relevance, target, "windows", 5 * many, draws)
+        theirs = peer(bench, "region", net, target, relevance)
+        bench.versions["Quantus"], bench.versions["PyTorch"] = theirs.ready["quantus"], theirs.ready["torch"]
+        usual, strong = best(theirs, sorted({1, draws // 2, draws}), steps=few, draws=draws)
+        a, b = ([Variant(theirs, dict(s, steps=n, draws=draws)) for n in (few, many)] for s in (usual, strong))
+        duel([ours] + a + b, options.repeats)
+        own = ours.seconds / (5 * many)
+        usual_step, strong_step = (slope(*pair, many - few) for pair in (a, b))
+        rows.append([net, times(usual_step / own) + bench.flag(net, ours, *a, *b), times(strong_step / own),
+                     "%.2f" % (1e3 * own / (3 * draws)), "%.2f" % (1e3 * usual_step / (3 * draws)),
+                     "%s / %s" % (described(usual), described(strong)),
+                     " / ".join(percent(c.spread) for c in (ours, a[1], b[1]))])
+        progress(" ".join(rows[-1]))
+        ours.close()
+        theirs.close()
+    return table(["net", "over Quantus", "over Quantus at its strongest", "ms a step of a curve", "Quantus",
+                  "Quantus' batch", "spread"], rows) + \
+        ["", "MoRF, LeRF and random orders, %d draws of each; Quantus' draws are copies of the picture in a batch. A step of"
+         " Quantus' is the difference of runs of %d and %d steps, ours a run of %d with its opening. Quantus pads the"
+         " picture to whole regions, penumbra leaves the border alone." % (draws, many, few, 5 * many)]
+
+
+OWN = {"gradients": measure_gradients, "region": measure_region}
+PEERS = {"ig": measure_ig, "meaningful": measure_meaningful, "lime": measure_lime, "lime-error": measure_lime_error,
+         "quantus": measure_quantus, "rise": measure_rise}
