@@ -41,7 +41,8 @@ bool inputs_pictures(const struct args *args, const char *const *words, int n, s
 
 /* penumbra_artifact_rates_json of the pictures in a folder; NULL on error. */
 char *inputs_normals(const struct args *args, const penumbra_model *model, const char *dir,
-                     const penumbra_subject *methods, int n_methods, const penumbra_request *request, struct error *err);
+                     const penumbra_subject *methods, int n_methods, const penumbra_request *request,
+                     struct error *err);
 
 /* The bytes of a picture: a file, or what standard input holds. */
 struct bytes {
