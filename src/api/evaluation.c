@@ -342,7 +342,10 @@ static bool explain_subject(struct work *w, struct subject *s, struct error *err
   const double from = now();
   if (!explanation_init(&e, err))
     return false;
+  const struct precision_check asked = w->precision;
   const bool ok = method_run(&w->explain, s->method, s->options, &e, err);
+  if (s->method->needs == NEEDS_GRADIENT) /* it has settled for float32; others need not */
+    w->precision = asked;
   if (ok) {
     const struct npy *map = explanation_find(&e, "map");
     memcpy(s->map, map->data, (size_t)w->e->height * (size_t)w->e->width * sizeof *s->map);

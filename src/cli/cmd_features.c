@@ -309,9 +309,12 @@ static bool search(struct layer *l, struct error *err)
       return false;
     if (!step(l, i, err)) {
       struct error ignored = {0};
-      if (good && err->code == ERROR_CANCELLED && save_state(l, &ignored))
-        (void)error_prefix(err, "%.80s: %d of %d images seen, the same command goes on from there", job->out, good,
-                           job->pictures.count);
+      if (good && err->code == ERROR_CANCELLED && save_state(l, &ignored)) {
+        *err = (struct error){ERROR_NONE, ""};
+        error_set(err, ERROR_CANCELLED,
+                  "interrupted; %d of %d images are noted in %.80s, the same command goes on from there", good,
+                  job->pictures.count, job->out);
+      }
       return false;
     }
   }

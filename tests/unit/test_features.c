@@ -299,6 +299,36 @@ static void max_poolings_are_counted_up_to_the_layer(void **state)
   subject_close(s);
 }
 
+/* What occlusion shows beside its feature map is the deconvnet's projection of all of that map. */
+static void occlusion_projects_the_map_it_watches(void **state)
+{
+  static const char *const nets[] = {"conv3_softmax", "conv1_softmax", "res"};
+  (void)state;
+  for (size_t net = 0; net < sizeof nets / sizeof *nets; net++) {
+    struct subject *s = subject_open(nets[net], false);
+    struct explanation with = subject_run(s, "occlusion", "patch=7 with-projection=on");
+    struct explanation without = subject_run(s, "occlusion", "patch=7");
+    struct explanation deconv = subject_run(s, "deconvnet", "unit=map keep-channels=on");
+    const int64_t n = image_floats(&s->model->predictor);
+    const json_t *watched = json_object_get(with.details, "feature_map");
+    const json_t *projected = json_object_get(deconv.details, "projection");
+    assert_true(json_equal(json_object_get(watched, "index"), json_object_get(projected, "feature_map")));
+    assert_true(json_equal(json_object_get(json_object_get(watched, "projection"), "receptive_field"),
+                           json_object_get(projected, "receptive_field")));
+    assert_int_equal(npy_count(explanation_find(&with, "occlusion_projection")), n);
+    assert_memory_equal(subject_array(&with, "occlusion_projection"), subject_array(&deconv, "channels"),
+                        (size_t)n * sizeof(float));
+    assert_memory_equal(subject_array(&with, "map"), subject_array(&without, "map"),
+                        (size_t)(n / s->model->predictor.channels) * sizeof(float));
+    assert_null(explanation_find(&without, "occlusion_projection"));
+    assert_null(json_object_get(json_object_get(without.details, "feature_map"), "projection"));
+    explanation_free(&with);
+    explanation_free(&without);
+    explanation_free(&deconv);
+    subject_close(s);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -309,6 +339,7 @@ int main(void)
       cmocka_unit_test(survives_failing_allocations),
       cmocka_unit_test(views_are_projections),
       cmocka_unit_test(max_poolings_are_counted_up_to_the_layer),
+      cmocka_unit_test(occlusion_projects_the_map_it_watches),
   };
   fault_include_jansson();
   return cmocka_run_group_tests(tests, NULL, NULL);
