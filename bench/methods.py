@@ -113,7 +113,7 @@ def measure_ig(bench):
         target = said(bench)["target"]["index"]
         theirs = peer(bench, "ig", net, target)
         bench.versions["Captum"], bench.versions["PyTorch"] = theirs.ready["captum"], theirs.ready["torch"]
-        usual, strong = best(theirs, (5, 10, 17, 25))
+        usual, strong = best(theirs, (5, 10, 25))
         once(theirs, **usual)
         theirs.change(save=True)
         difference, rank = agreement(np.load(bench.place("ours.npy")), np.load(bench.place("theirs.npy")))

@@ -7,14 +7,16 @@ usage: peers_lime.py NAME MODEL.onnx PICTURE THREADS COEFFICIENTS.npy TARGET LAB
 Superpixels are those of LABELS, hidden ones become their mean (the package's default); every superpixel is a feature;
 raw scores. Requests beside those of peer.py:  set {"samples": N, "batch": images a pass, "seed": N}
 """
+import os
 import sys
 from importlib.metadata import version
 
-import numpy as np
-import torch
-from lime.lime_image import LimeImageExplainer
+os.environ["TQDM_DISABLE"] = "1"
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from lime.lime_image import LimeImageExplainer  # noqa: E402
 
-import peer
+import peer  # noqa: E402
 
 
 class Work(peer.Work):
@@ -32,7 +34,7 @@ class Work(peer.Work):
     def run(self):
         explanation = LimeImageExplainer(random_state=self.seed).explain_instance(
             self.codes, self.classify, labels=(0,), top_labels=None, num_features=int(self.labels.max()) + 1,
-            num_samples=self.samples, batch_size=self.batch, segmentation_fn=lambda _: self.labels, progress_bar=False,
+            num_samples=self.samples, batch_size=self.batch, segmentation_fn=lambda _: self.labels,
             random_seed=self.seed)
         coefficients = np.zeros(self.labels.max() + 1)
         for superpixel, value in explanation.local_exp[0]:

@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/threads.h"
 #include "methods/quadrature.h"
 #include "methods/warnings.h"
 
@@ -20,6 +21,7 @@
 #include <string.h>
 
 enum { FIRST_NODES = 4, PANEL_NODES = 8, FIXED_NODES = 50, MOST_NODES = 4096, MOST_PANELS = MOST_NODES / PANEL_NODES };
+enum { PART = 8192 }; /* floats that are worth a thread */
 
 /* Differences of scores below this are as good as none: tolerances are shares of at least this much. */
 #define LEAST_DIFFERENCE 0.01
@@ -71,7 +73,6 @@ struct ig {
   float *back;        /* [path], then [n] */
   double node[MOST_NODES], weight[MOST_NODES];
   const struct panel *current;
-  double share; /* of the panel under way */
   struct panel panels[MOST_PANELS + 2];
   int n_panels;
   int64_t used;   /* gradients of this class and baseline */
@@ -86,30 +87,50 @@ struct ig {
 
 /* ---- panels ---------------------------------------------------------------------------------------------------- */
 
+struct blend {
+  const struct ig *g;
+  double alpha;
+  float *image;
+};
+
+static void blend_part(void *context, int64_t begin, int64_t end)
+{
+  const struct blend *b = context;
+  const float *from = b->g->start, *to = b->g->end;
+  for (int64_t k = begin; k < end; k++)
+    b->image[k] = (float)((double)from[k] + b->alpha * ((double)to[k] - (double)from[k]));
+}
+
 static bool propose(void *context, int64_t i, float *image, struct error *err)
 {
   const struct ig *g = context;
   const struct panel *p = g->current;
-  const double alpha = p->from + (p->to - p->from) * g->node[i];
+  struct blend blend = {g, p->from + (p->to - p->from) * g->node[i], image};
   (void)err;
-  for (size_t k = 0; k < g->path; k++)
-    image[k] = (float)((double)g->start[k] + alpha * ((double)g->end[k] - (double)g->start[k]));
+  threads_for((int64_t)g->path, PART, blend_part, &blend);
   return true;
+}
+
+struct weighting {
+  double weight, *sum;
+  const float *gradient;
+};
+
+static void add_part(void *context, int64_t begin, int64_t end)
+{
+  const struct weighting *w = context;
+  for (int64_t k = begin; k < end; k++)
+    w->sum[k] += w->weight * (double)w->gradient[k];
 }
 
 static bool result(void *context, int64_t i, const float *scores, const float *gradient, bool *stop, struct error *err)
 {
-  struct ig *g = context;
-  const double w = g->weight[i] * (g->current->to - g->current->from);
-  double along = 0;
+  const struct ig *g = context;
+  struct weighting w = {g->weight[i] * (g->current->to - g->current->from), g->sum, gradient};
   (void)scores;
   (void)stop;
   (void)err;
-  for (size_t k = 0; k < g->path; k++) {
-    g->sum[k] += w * (double)gradient[k];
-    along += (double)gradient[k] * ((double)g->end[k] - (double)g->start[k]);
-  }
-  g->share += w * along;
+  threads_for((int64_t)g->path, PART, add_part, &w);
   return true;
 }
 
@@ -135,7 +156,6 @@ static bool integrate(struct ig *g, struct panel *p, int nodes, int64_t total, b
   };
   quadrature((enum quadrature)g->options->rule, nodes, g->node, g->weight);
   memset(g->sum, 0, g->path * sizeof *g->sum);
-  g->share = 0;
   g->current = p;
   if (!slopes_run(&g->s, &what, &end, err))
     return false;
@@ -144,8 +164,11 @@ static bool integrate(struct ig *g, struct panel *p, int nodes, int64_t total, b
   g->stopped_by = end.stopped_by;
   if (!*done)
     return true;
-  for (size_t k = 0; k < g->path; k++)
+  p->share = 0;
+  for (size_t k = 0; k < g->path; k++) {
+    p->share += g->sum[k] * ((double)g->end[k] - (double)g->start[k]);
     g->back[k] = (float)g->sum[k];
+  }
   if (g->s.info.stem) {
     float *signal = g->back;
     if (!gradients_stem_back(g->s.evaluator, signal, p->a, err))
@@ -155,7 +178,6 @@ static bool integrate(struct ig *g, struct panel *p, int nodes, int64_t total, b
   }
   for (size_t k = 0; k < g->n; k++)
     p->a[k] = (float)((double)p->a[k] * ((double)x[k] - (double)g->baseline[k]));
-  p->share = g->share;
   p->gap = p->share - (p->to_score - p->from_score);
   return true;
 }
