@@ -4,7 +4,7 @@
 known, by the built-in model, and on the real models and pictures of PENUMBRA_DATA.
 
 usage: evidence.py [--build DIR] [--work DIR] [--images N] [--again N] [--refine N] [--healthy N] [--real N]
-                   [--evals N] [--out FILE]
+                   [--evals N] [--methods A,B] [--out FILE]
 
 --images   radiographs with one finding each, an equal number of every finding; those the model finds are judged
 --again    so many of them for the metrics that make each map again and again
@@ -12,6 +12,7 @@ usage: evidence.py [--build DIR] [--work DIR] [--images N] [--again N] [--refine
 --healthy  radiographs without finding, for the artifact rates
 --real     pictures for each real model
 --evals    evaluations a method may take on the real models' pictures
+--methods  these only; occlusion, lime, ig and meaningful must be among them
 
 All that is computed is kept in the work folder, and the same command goes on from there.
 """
@@ -212,7 +213,8 @@ def method_tables(summaries, methods, out):
 def on_phantoms(run, arguments, found, methods, out):
     paths = [p for f in FINDINGS for p in found[f]]
     words = ["-m", ",".join(methods), "--truth", "{dir}/mask_{label}.png"]
-    quick = run.evaluate("quick", MODEL, paths, "--metric", QUICK, *words, *shorter("infidelity", "extremal"))
+    quick = run.evaluate("quick", MODEL, paths, "--metric", QUICK, *words,
+                         *shorter("infidelity", *(m for m in methods if m in SHORTER)))
     some = [p for i in range(arguments.again) for f in FINDINGS for p in found[f][i:i + 1]][:arguments.again]
     cheap = [m for m in methods if m not in ("extremal",)]
     again = run.evaluate("again", MODEL, some, "--metric", AGAIN, "-m", ",".join(cheap),
@@ -238,7 +240,8 @@ def on_real(run, arguments, methods, out):
         paths = [os.path.join(data, "images", p) for p in pictures[:arguments.real]]
         onnx = os.path.join(data, "models", model + ".onnx")
         columns[model] = run.evaluate("real-" + model, onnx, paths, "-m", ",".join(names), "--evals", arguments.evals,
-                                      "--metric", "region,deletion,insertion", *shorter("extremal"))
+                                      "--metric", "region,deletion,insertion",
+                                      *shorter(*(m for m in names if m in SHORTER)))
         allowed[model] = (onnx, paths)
     out.append("## Real models\n\nThe models and pictures of the test data, top class, %d pictures each, every method with at "
                "most %d evaluations. No truth is known; what can be measured is how the score follows the map.\n"
@@ -448,11 +451,14 @@ def main():
     parser.add_argument("--healthy", type=int, default=50)
     parser.add_argument("--real", type=int, default=4)
     parser.add_argument("--evals", type=int, default=1000)
+    parser.add_argument("--methods", default=None)
     parser.add_argument("--out", default=os.path.join(ROOT, "docs/evidence.md"))
     arguments = parser.parse_args()
     arguments.work = arguments.work or os.path.join(arguments.build, "evidence")
     run = Run(arguments)
-    methods = methods_of(run)
+    methods = arguments.methods.split(",") if arguments.methods else methods_of(run)
+    if not {"occlusion", "lime", "ig", "meaningful"} <= set(methods):
+        parser.error("--methods: occlusion, lime, ig and meaningful must be among them")
     count = max(1, arguments.images // len(FINDINGS))
     found = {}
     for i, finding in enumerate(FINDINGS):
