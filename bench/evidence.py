@@ -4,7 +4,7 @@
 known, by the built-in model, and on the real models and pictures of PENUMBRA_DATA.
 
 usage: evidence.py [--build DIR] [--work DIR] [--images N] [--again N] [--refine N] [--healthy N] [--real N]
-                   [--evals N] [--methods A,B] [--out FILE]
+                   [--evals N] [--methods A,B] [--threads N] [--out FILE]
 
 --images   radiographs with one finding each, an equal number of every finding; those the model finds are judged
 --again    so many of them for the metrics that make each map again and again
@@ -13,6 +13,7 @@ usage: evidence.py [--build DIR] [--work DIR] [--images N] [--again N] [--refine
 --real     pictures for each real model
 --evals    evaluations a method may take on the real models' pictures
 --methods  these only; occlusion, lime, ig and meaningful must be among them
+--threads  of the program; one is best on a machine that has other things to do
 
 All that is computed is kept in the work folder, and the same command goes on from there.
 """
@@ -65,6 +66,7 @@ class Run:
         self.program = os.path.join(arguments.build, "src/cli/penumbra")
         self.work = arguments.work
         self.seconds = 0.0
+        self.threads = ["--threads", str(arguments.threads)] if arguments.threads else []
         os.makedirs(self.work, exist_ok=True)
 
     def path(self, *parts):
@@ -72,10 +74,11 @@ class Run:
 
     def call(self, *words):
         started = time.time()
-        done = subprocess.run([self.program] + [str(w) for w in words], capture_output=True, text=True)
+        words = [str(w) for w in words] + (self.threads if words[0] in ("explain", "evaluate", "predict") else [])
+        done = subprocess.run([self.program] + words, capture_output=True, text=True)
         self.seconds += time.time() - started
         if done.returncode != 0:
-            raise RuntimeError("penumbra %s: %s" % (" ".join(map(str, words)), done.stderr.strip()[-600:]))
+            raise RuntimeError("penumbra %s: %s" % (" ".join(words), done.stderr.strip()[-600:]))
         return done.stdout
 
     def evaluate(self, out, model, images, *words):
@@ -452,6 +455,7 @@ def main():
     parser.add_argument("--real", type=int, default=4)
     parser.add_argument("--evals", type=int, default=1000)
     parser.add_argument("--methods", default=None)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", default=os.path.join(ROOT, "docs/evidence.md"))
     arguments = parser.parse_args()
     arguments.work = arguments.work or os.path.join(arguments.build, "evidence")
