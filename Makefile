@@ -5,7 +5,7 @@ BUILD ?= build
 MESON_FLAGS ?=
 CLANG = CC=clang CXX=clang++
 
-.PHONY: all demo packages check-packages bench-programs bench bench-peers evidence test check asan fuzz tidy cppcheck format install \
+.PHONY: all demo packages check-packages bench-programs bench bench-peers evidence guide test check asan fuzz tidy cppcheck format install \
   clean
 
 all: $(BUILD)/build.ninja
@@ -63,6 +63,11 @@ bench-peers: bench-programs
 evidence: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 	@bench/evidence.py --build $(BUILD) $(FLAGS)
+
+# The pictures of docs/guide.md, by the commands in it.
+guide: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+	@tools/guide.py $(BUILD)
 
 # All that the continuous integration runs.
 check:
