@@ -5,8 +5,8 @@ BUILD ?= build
 MESON_FLAGS ?=
 CLANG = CC=clang CXX=clang++
 
-.PHONY: all demo packages check-packages bench-programs bench bench-peers evidence guide test check asan fuzz tidy cppcheck format install \
-  clean
+.PHONY: all demo packages check-packages bench-programs bench bench-peers evidence guide test check asan \
+  fuzz tidy cppcheck format install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)

@@ -303,9 +303,10 @@ PENUMBRA_API char *penumbra_evaluation_json(const penumbra_evaluation *evaluatio
 PENUMBRA_API bool penumbra_evaluation_save(const penumbra_evaluation *evaluation, const char *dir, penumbra_error *err);
 
 /* How often covering a part of a normal picture, patch by patch, makes the model see a finding, for every fill that
- * these methods use with these parameters (a subject without method counts for none): metric "artifact" on those of
- * `images` (paths, NULL-terminated) that the model calls normal. {"source":"normals","images","skipped","fills":{FILL:{"rate","lo","hi","rise","images","most"}}}; rates
- * are null where no picture is called normal. Of the request only seed, threads, memory and progress count. */
+ * these methods use with these parameters (a subject without method has none): metric "artifact" on the `images`
+ * (paths, NULL-terminated) that the model calls normal.
+ * {"source":"normals","images","skipped","fills":{FILL:{"rate","lo","hi","rise","images","most"}}}; rates are null
+ * where no picture is called normal. Of the request only seed, threads, memory and progress count. */
 PENUMBRA_API char *penumbra_artifact_rates_json(const penumbra_model *model, const penumbra_subject *methods,
                                                 int method_count, const char *const *images,
                                                 const penumbra_request *request, penumbra_error *err);
