@@ -11,7 +11,8 @@ and is filled only with what is not there yet. Trained on seeds 0 to 19,999, cal
 20,000 to 21,999, judged on seeds from 1,000,000 up, of which nothing was seen before.
 
 The training pictures are drawn at 320 px, the others at 512 px, and all are shrunk to the model's 224 px as
-`penumbra explain` shrinks them. Nothing is hidden or masked in training: the model has never seen a covered picture.
+`penumbra explain` shrinks them. Half of them have a rectangle erased, in the end by blurring it: the only kind of patch
+that the model knows.
 """
 import argparse
 import json
@@ -24,23 +25,30 @@ import numpy as np
 
 LABELS = ["nodule", "consolidation", "effusion", "cardiomegaly", "pneumothorax"]
 SIDE = 224
+CELLS = 28  # per side, of the masks used in training: as many as the last layer has places
 SEED = 7
-EPOCHS = 12
-BATCH = 64
-# kernel, stride, channels in and out, pooled after
-BLOCKS = [(5, 2, 1, 8, True), (3, 1, 8, 24, True), (3, 1, 24, 48, False), (3, 1, 48, 48, True),
-          (3, 1, 48, 80, False), (3, 1, 80, 96, False)]
+# Epochs, highest rate of learning, what rectangles are erased with. The mean first: hiding takes evidence away, wherever it
+# is done. Then blur, which leaves no edge and no flat spot that could become a sign of nothing being there.
+PHASES = [(12, 3e-3, "mean"), (1, 6e-4, None), (2, 1.5e-3, "blur")]
+BATCH = 32
+CELLWISE, STRAY = 10.0, 0.2  # weights of: evidence where the masks are; evidence elsewhere
+# kernel, stride, dilation, channels in and out, pooled after
+BLOCKS = [(5, 2, 1, 1, 12, True), (3, 1, 1, 12, 32, True), (3, 1, 1, 32, 64, False), (3, 1, 2, 64, 64, False),
+          (3, 1, 4, 64, 64, False), (1, 1, 1, 64, 96, False)]
+# What a place of full evidence adds to the logit is this over the number of places, about what findings' areas ask for.
+SCALE = [200.0, 30.0, 30.0, 10.0, 30.0]
+RARITY = [40.0, 8.0, 4.0, 2.0, 6.0]  # weight of places within a mask: the smaller the findings, the fewer there are
 
 SETS = {  # name: first seed, count, size, findings, marker, masks
-    "train0": (0, 10000, 320, "random", "random", False),
-    "train1": (10000, 10000, 320, "random", "random", False),
-    "tune": (20000, 2000, 512, "random", "random", True),
-    "test": (1000000, 1000, 512, "random", "random", True),
-    "swapped": (1000000, 1000, 512, "random", "swapped", False),
-    "healthy": (1000000, 100, 512, "none", "random", False),
-    "only_nodule": (1010000, 100, 512, "nodule", "random", True),
-    "only_consolidation": (1020000, 100, 512, "consolidation", "random", True),
-    "only_effusion": (1030000, 100, 512, "effusion", "random", True),
+    "train0": (0, 10000, 320, "random", "random", "cells"),
+    "train1": (10000, 10000, 320, "random", "random", "cells"),
+    "tune": (20000, 2000, 512, "random", "random", "masks"),
+    "test": (1000000, 1000, 512, "random", "random", "masks"),
+    "swapped": (1000000, 1000, 512, "random", "swapped", None),
+    "healthy": (1000000, 100, 512, "none", "random", None),
+    "only_nodule": (1010000, 100, 512, "nodule", "random", "masks"),
+    "only_consolidation": (1020000, 100, 512, "consolidation", "random", "masks"),
+    "only_effusion": (1030000, 100, 512, "effusion", "random", "masks"),
 }
 
 
@@ -54,7 +62,7 @@ def draw_sets(build, work, names):
         if os.path.exists(done) and os.path.getsize(done) == 5 * count:
             continue
         os.makedirs(folder, exist_ok=True)
-        command = [tool, folder, str(first), str(count), str(size), findings, marker] + (["masks"] if masks else [])
+        command = [tool, folder, str(first), str(count), str(size), findings, marker] + ([masks] if masks else [])
         running.append((name, subprocess.Popen(command)))
         while sum(p.poll() is None for _, p in running) >= 2:
             next(p for _, p in running if p.poll() is None).wait()
@@ -71,19 +79,20 @@ class Pictures:
         count = SETS[name][1]
         self.codes = np.memmap(os.path.join(folder, "images.u16"), np.uint16, "r", shape=(count, SIDE, SIDE))
         self.labels = np.fromfile(os.path.join(folder, "labels.u8"), np.uint8).reshape(count, 5)
-        path = os.path.join(folder, "masks.u8")
-        self.masks = np.memmap(path, np.uint8, "r", shape=(count, 5, SIDE, SIDE)) if SETS[name][5] else None
+        kind = SETS[name][5]
+        side = {"masks": SIDE, "cells": CELLS}.get(kind)
+        self.masks = np.memmap(os.path.join(folder, kind + ".u8"), np.uint8, "r", shape=(count, 5, side, side)) if kind else None
 
 
 def make_network(torch):
     layers = []
-    for kernel, stride, inside, outside, pooled in BLOCKS:
-        layers += [torch.nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False),
+    for kernel, stride, dilation, inside, outside, pooled in BLOCKS:
+        layers += [torch.nn.Conv2d(inside, outside, kernel, stride, kernel // 2 * dilation, dilation, bias=False),
                    torch.nn.BatchNorm2d(outside), torch.nn.ReLU()]
         if pooled:
             layers.append(torch.nn.MaxPool2d(2))
-    layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(BLOCKS[-1][3], 5)]
-    return torch.nn.Sequential(*layers)
+    layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(BLOCKS[-1][4], 5)]
+    return torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
 def to_input(torch, codes, mean, std):
@@ -100,48 +109,98 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def train(torch, work, mean, std, epochs):
-    torch.manual_seed(SEED)
-    order = np.random.RandomState(SEED)
+def augment(torch, order, x):
+    """Brightness and contrast varied a little."""
+    gain = torch.from_numpy(order.uniform(0.9, 1.1, (len(x), 1, 1, 1)).astype(np.float32))
+    bias = torch.from_numpy(order.uniform(-0.1, 0.1, (len(x), 1, 1, 1)).astype(np.float32))
+    return x * gain + bias
+
+
+def blurred(torch, x, sigma):
+    """Gaussian blur, edges repeated."""
+    taps = np.exp(-0.5 * (np.arange(-32, 33) / sigma) ** 2)
+    taps = torch.from_numpy((taps / taps.sum()).astype(np.float32))
+    x = torch.nn.functional.pad(torch.from_numpy(x), (32, 32, 32, 32), mode="replicate")
+    conv = torch.nn.functional.conv2d
+    return conv(conv(x, taps[None, None, None]), taps[None, None, :, None]).numpy()
+
+
+def erase(torch, order, x, cells, content):
+    """Random erasing (Zhong et al., 2017) of half the pictures: a rectangle of 2 to 7 cells a side becomes the mean, 0, or
+    is blurred. Returns the share of each finding that is left; what is hidden leaves the masks."""
+    before = cells.sum(axis=(2, 3))
+    soft = blurred(torch, x, order.uniform(6, 14)) if content == "blur" else np.zeros_like(x)
+    for k in np.flatnonzero(order.rand(len(x)) < 0.5) if content else []:
+        height, width = order.randint(2, 8, 2)
+        top, left = order.randint(0, CELLS - height + 1), order.randint(0, CELLS - width + 1)
+        dy, dx = order.randint(0, 8, 2)
+        step = SIDE // CELLS
+        rows, columns = slice(top * 8 + dy, top * 8 + dy + height * step), slice(left * 8 + dx, left * 8 + dx + width * step)
+        x[k, 0, rows, columns] = soft[k, 0, rows, columns]
+        cells[k, :, top:top + height, left:left + width] = 0
+    return (cells.sum(axis=(2, 3)) + 1e-6) / (before + 1e-6)
+
+
+def train(torch, work, mean, std, phases):
+    """Beside the labels two things are asked for. Evidence has to lie at the finding: what a place of the last layer adds
+    to a logit is to tell whether the finding's mask is there, and nothing is to be added elsewhere. And logits beyond 5,
+    which no probability needs, are held back, so that a score can fall."""
     parts = [Pictures(work, "train0"), Pictures(work, "train1")]
     codes = np.concatenate([p.codes for p in parts])
+    masks = np.concatenate([p.masks for p in parts])
     labels = np.concatenate([p.labels for p in parts]).astype(np.float32)
-    tune = Pictures(work, "tune")
-    tune_x = to_input(torch, tune.codes, mean, std)
+    scale = torch.tensor(SCALE)
+    torch.manual_seed(SEED)
     network = make_network(torch)
+    with torch.no_grad():
+        network[-1].bias.fill_(-1.5)
+    for number, (epochs, rate, content) in enumerate(phases, 1):
+        print("phase %d: %d epochs, erased by %s" % (number, epochs, content or "nothing"), flush=True)
+        train_phase(torch, network, (codes, masks, labels), (mean, std), scale, epochs, rate, content)
+        torch.save(network.state_dict(), os.path.join(work, "phase%d.pt" % number))
+    with torch.no_grad():
+        network[-1].weight.mul_(scale[:, None])
+    return network
+
+
+def train_phase(torch, network, pictures, statistics, scale, epochs, rate, content):
+    codes, masks, labels = pictures
+    order = np.random.RandomState(SEED)
+    sharpness, level = torch.nn.Parameter(torch.ones(5)), torch.nn.Parameter(torch.full((5,), -4.0))
     decayed = [p for p in network.parameters() if p.dim() > 1]
-    others = [p for p in network.parameters() if p.dim() <= 1]
-    adam = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}], lr=3e-3)
+    others = [p for p in network.parameters() if p.dim() <= 1] + [sharpness, level]
+    adam = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}])
     steps = epochs * (len(codes) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, 3e-3, total_steps=steps, pct_start=0.15)
-    loss_of = torch.nn.BCEWithLogitsLoss()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rate, total_steps=steps, pct_start=0.2)
+    loss_of = torch.nn.functional.binary_cross_entropy_with_logits
+    network.train()
     for epoch in range(epochs):
-        network.train()
-        total = 0.0
+        sums = np.zeros(4)
         places = order.permutation(len(codes))
         for start in range(0, len(codes) - BATCH + 1, BATCH):
             chosen = np.sort(places[start:start + BATCH])
-            x = to_input(torch, codes[chosen], mean, std)
-            # Moved by up to 6 px, edges repeated; brightness and contrast varied a little.
-            dy, dx = order.randint(0, 13, 2)
-            x = torch.nn.functional.pad(x, (6, 6, 6, 6), mode="replicate")[:, :, dy:dy + SIDE, dx:dx + SIDE]
-            gain = torch.from_numpy(order.uniform(0.9, 1.1, (BATCH, 1, 1, 1)).astype(np.float32))
-            bias = torch.from_numpy(order.uniform(-0.1, 0.1, (BATCH, 1, 1, 1)).astype(np.float32))
-            loss = loss_of(network((x * gain + bias).contiguous()), torch.from_numpy(labels[chosen]))
+            x = augment(torch, order, to_input(torch, codes[chosen], *statistics))
+            cells = masks[chosen].astype(np.float32) / 255
+            left = erase(torch, order, x.numpy(), cells, content)
+            cells = torch.from_numpy(cells)
+            evidence = torch.nn.functional.conv2d(network[:-3](x.contiguous(memory_format=torch.channels_last)),
+                                                  network[-1].weight[:, :, None, None])
+            z = evidence.mean(dim=(2, 3)) * scale + network[-1].bias
+            loss = loss_of(z, torch.from_numpy(labels[chosen] * left.astype(np.float32)))
+            there = loss_of(evidence * sharpness[:, None, None] + level[:, None, None], cells,
+                            pos_weight=torch.tensor(RARITY)[:, None, None])
+            stray = (evidence.abs() * (cells < 0.02)).mean()
+            excess = torch.relu(z.abs() - 5).square().mean()
             adam.zero_grad()
-            loss.backward()
+            (loss + CELLWISE * there + STRAY * stray + 0.02 * excess).backward()
             adam.step()
             schedule.step()
-            total += loss.item()
-            if start // BATCH % 50 == 49:
-                print("epoch %d, step %d: loss %.4f, %.0f s of CPU" % (
-                    epoch + 1, start // BATCH + 1, total / (start // BATCH + 1), time.process_time()), flush=True)
-        network.eval()
-        z = scores(torch, network, tune_x)
-        print("epoch %d: loss %.4f, tuning AUC %s" % (epoch + 1, total / (len(codes) // BATCH),
-                                                     " ".join("%.4f" % a for a in aucs(tune.labels, z))), flush=True)
-        torch.save(network.state_dict(), os.path.join(work, "network.pt"))
-    return network
+            sums += [loss.item(), there.item(), stray.item(), excess.item()]
+            if start // BATCH % 100 == 99:
+                print("epoch %d, step %d: loss %.4f, places %.4f, stray evidence %.3f, excess %.3f, %.0f s of CPU" % (
+                    (epoch + 1, start // BATCH + 1) + tuple(sums / (start // BATCH + 1)) + (time.process_time(),)),
+                    flush=True)
+    network.eval()
 
 
 def aucs(labels, z):
@@ -150,10 +209,14 @@ def aucs(labels, z):
 
 
 def calibrate(labels, z):
-    """Per finding the slope and shift of the logit that make it a probability (Platt), by Newton's method."""
+    """Per finding the slope and shift of the logit that make it a probability, by Newton's method. The labels are drawn in
+    a little, as by Platt (1999): else findings that are never missed would get probabilities that round to 1, and no
+    map could show what they rest on."""
     out = []
     for c in range(5):
-        a, b, y, x = 1.0, 0.0, labels[:, c].astype(np.float64), z[:, c]
+        a, b, x = 1.0, 0.0, z[:, c]
+        positive = labels[:, c].sum()
+        y = np.where(labels[:, c], (positive + 1) / (positive + 2), 1 / (len(labels) - positive + 2))
         for _ in range(50):
             p = sigmoid(a * x + b)
             w = p * (1 - p) + 1e-12
@@ -232,7 +295,8 @@ def localisation(torch, network, ab, work, name, mean, std):
         z = scores(torch, network, x[k:k + 1])[0, finding]
         p = sigmoid(ab[finding, 0] * z + ab[finding, 1])
         covered = occlude(torch, network, x[k:k + 1], 0.0)[:, :, finding]
-        drops = p - sigmoid(ab[finding, 0] * covered + ab[finding, 1])
+        # in float32, as runtimes give probabilities
+        drops = np.float32(p) - sigmoid(ab[finding, 0] * covered + ab[finding, 1]).astype(np.float32)
         hits.append(bool(pictures.masks[(k, finding) + strongest_point(occlusion_map(drops))]))
     return float(np.mean(hits))
 
@@ -307,12 +371,13 @@ def export(torch, network, ab, path):
         return name
 
     modules = iter(network)
-    for number, (kernel, stride, _, _, pooled) in enumerate(BLOCKS, 1):
+    for number, (kernel, stride, dilation, _, _, pooled) in enumerate(BLOCKS, 1):
         conv, norm, _ = next(modules), next(modules), next(modules)
-        pad, at = kernel // 2, "block%d" % number
+        pad, at = kernel // 2 * dilation, "block%d" % number
         nodes.append(helper.make_node("Conv", [value, weight(at + ".weight", conv.weight.detach().numpy())],
                                       [at + "/conv"], name=at + "/conv", kernel_shape=[kernel, kernel],
-                                      strides=[stride, stride], pads=[pad] * 4))
+                                      strides=[stride, stride], pads=[pad] * 4,
+                                      dilations=[dilation, dilation]))
         parts = [weight("%s.%s" % (at, n), t.detach().numpy()) for n, t in
                  (("scale", norm.weight), ("bias", norm.bias), ("mean", norm.running_mean), ("var", norm.running_var))]
         nodes.append(helper.make_node("BatchNormalization", [at + "/conv"] + parts, [at + "/norm"], name=at + "/norm",
@@ -344,7 +409,7 @@ def export(torch, network, ab, path):
     onnx.save(model, path)
 
 
-def card(mean, std, evaluation, epochs):
+def card(mean, std, evaluation):
     return {
         "input": {"size": [SIDE, SIDE], "channels": "gray", "range": [0, 65535], "mean": [mean], "std": [std],
                   "resize": "stretch", "interpolation": "bilinear",
@@ -353,7 +418,7 @@ def card(mean, std, evaluation, epochs):
                    "normal": "none above threshold"},
         "source": {
             "what": "Convolutional network trained on procedural radiographs. A demonstration; not for clinical use.",
-            "command": "python3 tools/train_phantom.py BUILD WORK --epochs %d" % epochs,
+            "command": "/usr/bin/python3 tools/train_phantom.py BUILD WORK",
             "training_seeds": [0, 19999], "tuning_seeds": [20000, 21999],
             "licence": "Apache-2.0",
         },
@@ -365,8 +430,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", help="build folder with tools/phantom-dump")
     parser.add_argument("work", help="folder for the drawn radiographs and the state of the training")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--trained", action="store_true", help="take the network from WORK instead of training it")
+    parser.add_argument("--resume", action="store_true", help="take the trained network from WORK")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "share", "penumbra"))
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: no spinning on a shared machine
@@ -377,21 +441,23 @@ def main():
     sample = np.concatenate([Pictures(work, n).codes[:2000] for n in ("train0", "train1")]).astype(np.float64)
     mean, std = round(sample.mean() / 257, 2), round(sample.std() / 257, 2)
     print("mean %.2f, SD %.2f of 255" % (mean, std), flush=True)
-    if arguments.trained:
-        network = make_network(torch)
-        network.load_state_dict(torch.load(os.path.join(work, "network.pt")))
-        network.eval()
-    else:
-        network = train(torch, work, mean, std, arguments.epochs)
+    network = make_network(torch)
+    trained = os.path.join(work, "network.pt")
+    if not arguments.resume or not os.path.exists(trained):
+        network = train(torch, work, mean, std, PHASES)
+        torch.save(network.state_dict(), trained)
+    network.load_state_dict(torch.load(trained))
+    network.eval()
     draw_sets(arguments.build, work, SETS)
     tune = Pictures(work, "tune")
     ab = calibrate(tune.labels, scores(torch, network, to_input(torch, tune.codes, mean, std)))
+    print("calibration: slope and shift", ab.round(3).tolist(), flush=True)
     evaluation = judge(torch, network, ab, work, mean, std)
     print(json.dumps(evaluation, indent=2))
     os.makedirs(arguments.out, exist_ok=True)
     export(torch, network, ab, os.path.join(arguments.out, "phantom.onnx"))
     with open(os.path.join(arguments.out, "phantom.json"), "w") as file:
-        json.dump(card(mean, std, evaluation, arguments.epochs), file, indent=2)
+        json.dump(card(mean, std, evaluation), file, indent=2)
         file.write("\n")
 
 
