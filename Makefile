@@ -64,7 +64,7 @@ evidence: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 	@bench/evidence.py --build $(BUILD) $(FLAGS)
 
-# The pictures of docs/guide.md, by the commands in it.
+# The pictures of docs/guide.md and docs/gallery.md, by the commands in them.
 guide: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 	@tools/guide.py $(BUILD)

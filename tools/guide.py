@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Make the pictures of docs/guide.md by the commands that stand under them.
+"""Make the pictures of docs/guide.md and docs/gallery.md by the commands that stand under them.
 
 usage: guide.py BUILD [NAME …]
 
@@ -18,6 +18,7 @@ import tempfile
 from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PAGES = ["docs/guide.md", "docs/gallery.md"]
 LIMIT, GAP = 200_000, 12
 
 
@@ -54,8 +55,10 @@ def main():
     build, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
     env = dict(os.environ, MODEL=os.path.join(ROOT, "share/penumbra/phantom.onnx"),
                PATH=os.path.join(build, "src/cli") + os.pathsep + os.environ["PATH"])
-    with open(os.path.join(ROOT, "docs/guide.md"), encoding="utf-8") as file:
-        text = file.read()
+    text = ""
+    for page in PAGES:
+        with open(os.path.join(ROOT, page), encoding="utf-8") as file:
+            text += file.read()
     os.makedirs(os.path.join(ROOT, "docs/images"), exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for name, commands, files in figures(text):
