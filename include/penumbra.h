@@ -156,6 +156,7 @@ typedef struct penumbra_request {
   const char
       *precision;  /* "f32" (default: a map does not depend on the CPU), "bf16" (an error where the CPU lacks it), or
                       "auto": bf16 where it was checked on this image to deviate by less than 1 % of the changes */
+  double scale;    /* value at the ends of the colour bar, > 0, to compare pictures; 0: each its own largest */
   bool exact_full; /* run the whole model for every perturbation, never on windows: for comparison */
   bool (*progress)(void *context, const penumbra_progress *progress); /* false cancels; may be NULL */
   void *progress_context;

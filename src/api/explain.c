@@ -75,6 +75,8 @@ bool api_request(const penumbra_request *request, struct explain *explain, struc
     return error_set(err, ERROR_USAGE, "evals: %lld is below 0", (long long)request->evals);
   if (!(request->budget >= 0))
     return error_set(err, ERROR_USAGE, "budget: %g s is below 0", request->budget);
+  if (!(request->scale >= 0 && request->scale < INFINITY))
+    return error_set(err, ERROR_USAGE, "scale: %g is not a number above 0", request->scale);
   e->session.threads = request->threads;
   e->session.memory = request->memory;
   const char *precision = request->precision ? request->precision : "f32";
@@ -273,6 +275,7 @@ static bool explain_image(struct penumbra_explanation *x, const struct penumbra_
   x->label = mem_strdup(model->labels[x->e.target]);
   if (!x->label)
     return error_memory(err, "an explanation");
+  x->scale = request->scale;
   x->result = result_json(x, model, input, method, options, &explain, now() - from);
   json_t *rates = NULL;
   if (!x->result || !artifact_rates(model, request, &rates, err))

@@ -48,6 +48,7 @@ static bool draw_overlay(const struct penumbra_explanation *x, struct image *out
       .heat = figures_heat(x),
       .title = title,
       .unit = "score drop",
+      .limit = x->scale,
       .lines = lines,
       .coverage = coverage,
   };

@@ -19,32 +19,33 @@
 
 struct penumbra_model {
   struct arena *arena;
-  struct model *onnx;              /* NULL for a classifier of the caller's own */
-  struct callback_model callback;  /* used where onnx is NULL */
+  struct model *onnx;             /* NULL for a classifier of the caller's own */
+  struct callback_model callback; /* used where onnx is NULL */
   penumbra_predictor user;
-  struct card own_card;            /* of a callback; an ONNX model has its own */
+  struct card own_card; /* of a callback; an ONNX model has its own */
   const struct predictor *predictor;
   const struct card *card;
-  const char **labels;             /* [classes] */
-  double *thresholds;              /* [classes] */
+  const char **labels; /* [classes] */
+  double *thresholds;  /* [classes] */
   const char *notes;
-  pthread_mutex_t lock;            /* guards sha256 */
-  char sha256[65];                 /* of the file, once somebody asked; "" before, and for a callback */
+  pthread_mutex_t lock; /* guards sha256 */
+  char sha256[65];      /* of the file, once somebody asked; "" before, and for a callback */
 };
 
 struct penumbra_image {
   atomic_int references; /* the caller's, and one of every explanation made of it */
   struct image image;
   char *name;
-  char sha256[65];       /* of the file, or of the pixels */
+  char sha256[65]; /* of the file, or of the pixels */
 };
 
 struct penumbra_explanation {
   struct explanation e;
   struct penumbra_image *image;
   const char *method;
-  char *label;           /* of the target */
-  json_t *result;        /* result.json */
+  char *label;    /* of the target */
+  double scale;   /* value at the ends of the colours; 0: the map's largest */
+  json_t *result; /* result.json */
 };
 
 /* Hand an error to the caller, who may not want it. Returns false. */

@@ -142,7 +142,8 @@ static bool read_request(struct explaining *job, struct error *err)
                           .precision = args_text(args, "precision")};
   if (!args_integer(args, "seed", 0, INT64_MAX, &seed, err) || !args_integer(args, "threads", 1, 4096, &threads, err) ||
       !args_bytes(args, "memory", &r->memory, err) || !args_integer(args, "evals", 1, INT64_MAX, &r->evals, err) ||
-      !args_number(args, "budget", 0, &r->budget, err) || !progress_init(&job->progress, args, err))
+      !args_number(args, "budget", 0, &r->budget, err) || !args_number(args, "map-scale", 1e-9, &r->scale, err) ||
+      !progress_init(&job->progress, args, err))
     return false;
   if (r->score && strcmp(r->score, "prob") != 0 && strcmp(r->score, "logit") != 0)
     return error_set(err, ERROR_USAGE, "%s: --score: '%.60s' is neither prob nor logit", command_of(job), r->score);
@@ -214,6 +215,8 @@ static json_t *settings_of(const struct explaining *job, struct error *err)
     error_memory(err, "the manifest");
   else if (job->normals) /* where there are none, manifests stay what they were */
     json_object_set_new(settings, "normals", tables_text(job->normals));
+  if (settings && r->scale > 0)
+    json_object_set_new(settings, "map-scale", json_real(r->scale));
   if (settings && job->settings)
     json_object_update(settings, job->settings);
   return settings;

@@ -81,6 +81,8 @@ bool explaining_run(struct explaining *job, struct error *err);
   {"overwrite", 0, NULL, "replace results that are there", "Output", NULL},                                            \
   {"resume", 0, NULL, "skip images whose result is there, made with the same settings (default)", "Output", NULL},     \
   {"no-resume", 0, NULL, "an image whose result is there is an error", "Output", NULL},                                \
+  {"map-scale", 0, "X", "value at the ends of every overlay's colours, to compare images (default: its own largest)",  \
+   "Output", NULL},                                                                                                    \
   {"report", 0, "html|json", "report.html (default) or, for programs, report.json", "Output", NULL},                   \
   {"no-report", 0, NULL, "write no report", "Output", NULL},                                                           \
   {"json", 0, NULL, "print the results to standard output as a JSON array", "Output", NULL},                           \
