@@ -122,15 +122,14 @@ def measure_ig(bench):
             bench.notes.append("%s: the maps disagree (%.1e, rank correlation %.5f)" % (net, difference, rank))
         duel([ours, a, b], options.repeats)
         rows.append([net, times(a.seconds / ours.seconds) + bench.flag(net, ours, a, b),
-                     times(b.seconds / ours.seconds), "%.1f" % (20 * ours.seconds),
-                     "%.1f" % (20 * a.seconds / 1), "%s / %s" % (described(usual), described(strong)),
+                     times(b.seconds / ours.seconds), "%.1f" % (20 * ours.seconds), "%.1f" % (20 * a.seconds),
+                     "%s / %s" % (described(usual), described(strong)),
                      " / ".join(percent(c.spread) for c in (ours, a, b)), "%.0e" % difference, "%.5f" % rank])
-        rows[-1][3:5] = ["%.1f" % (1e3 * c.seconds / 50) for c in (ours, a)]
         progress(" ".join(rows[-1]))
         ours.close()
         theirs.close()
-    return table(["net", "over Captum", "over Captum at its strongest", "ms a step", "Captum", "Captum's batch", "spread",
-                  "largest difference", "rank correlation"], rows)
+    return table(["net", "over Captum", "over Captum at its strongest", "ms a step", "Captum", "Captum's batch",
+                  "spread", "largest difference", "rank correlation"], rows)
 
 
 # ---- LIME ------------------------------------------------------------------------------------------------------------
@@ -287,12 +286,12 @@ def measure_meaningful(bench):
     options, rows = bench.options, []
     few, many = (10, 20) if options.quick else (10, 50)
     for net in chosen(bench, ("resnet50",)):
-        meaningful(bench, net, many, "jitter=0", out="still").close()
+        meaningful(bench, net, few, "jitter=0", out="still").close()
         game = said(bench, "still")["method"]["games"][0]
         target = said(bench, "still")["target"]["index"]
         theirs = peer(bench, "meaningful", net, target)
         bench.versions["PyTorch"] = theirs.ready["torch"]
-        once(theirs, iterations=many, jitter=0)
+        once(theirs, iterations=few, jitter=0)
         theirs.change(save=True)
         value = theirs.change()["objective"]
         gap = abs(game["objective"] / value - 1)
@@ -313,16 +312,16 @@ def measure_meaningful(bench):
             contender.close()
     return table(["net", "over plain PyTorch", "at its strongest", "ms an iteration", "PyTorch", "its strongest",
                   "whole run of %d" % many, "objective / PyTorch's", "apart by", "rank correlation of masks"], rows) + \
-        ["", "An iteration is the difference of runs of %d and %d, over %d; 300 are as many times that. Objectives and masks"
-         " are those after %d iterations without jitter, from the same start." % (many, few, many - few, many)]
+        ["", "An iteration is the difference of runs of %d and %d, over %d; 300 are as many times that. Objectives and"
+         " masks are those after %d iterations without jitter, from the same start." % (many, few, many - few, few)]
 
 
 # ---- region perturbation ---------------------------------------------------------------------------------------------
 
 def region(bench, net, relevance, target, how, steps, draws):
     return Contender(bench.options, [bench.program("region"), bench.model(net), picture(bench),
-                                     str(bench.options.threads), relevance, bench.place(how + ".json"), how, str(target),
-                                     str(steps), str(draws)], bench.options.threads)
+                                     str(bench.options.threads), relevance, bench.place(how + ".json"), how,
+                                     str(target), str(steps), str(draws)], bench.options.threads)
 
 
 def relevance_of(bench, net):
@@ -394,8 +393,8 @@ def measure_quantus(bench):
         theirs.close()
     return table(["net", "over Quantus", "over Quantus at its strongest", "ms a step of a curve", "Quantus",
                   "Quantus' batch", "spread"], rows) + \
-        ["", "MoRF, LeRF and random orders, %d draws of each; Quantus' draws are copies of the picture in a batch. A step of"
-         " Quantus' is the difference of runs of %d and %d steps, ours a run of %d with its opening. Quantus pads the"
+        ["", "MoRF, LeRF and random orders, %d draws of each; Quantus' draws are copies of the picture in a batch. A step"
+         " of Quantus' is the difference of runs of %d and %d steps, ours a run of %d with its opening. Quantus pads the"
          " picture to whole regions, penumbra leaves the border alone." % (draws, many, few, 5 * many)]
 
 
