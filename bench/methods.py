@@ -3,7 +3,7 @@
 import json
 import os
 import statistics
-import sys
+import subprocess
 
 import numpy as np
 
@@ -77,7 +77,6 @@ def chosen(bench, nets):
 
 
 def has(bench, module):
-    import subprocess
     found = subprocess.run([bench.options.python, "-c", "import " + module], capture_output=True, check=False)
     if found.returncode:
         bench.notes.append("%s is not installed (bench/setup_peers.sh)" % module)
@@ -130,6 +129,42 @@ def measure_ig(bench):
         theirs.close()
     return table(["net", "over Captum", "over Captum at its strongest", "ms a step", "Captum", "Captum's batch",
                   "spread", "largest difference", "rank correlation"], rows)
+
+
+REAL = (("cxr_pneumonia_cnn150", "xray/pneumonia_person724_virus_1343.jpeg"),
+        ("mnist_cnn_opset11", "digits/zero_test0003.png"), ("mobilenet_v1_0.5_160", "photos/coffee.png"), ("mobilenet_v2_224", "photos/dog.png"),
+        ("resnet20_cifar10_bn", "photos/chelsea.png"), ("squeezenet_v1.0", "photos/hot_dog.jpg"),
+        ("vit_mnist", "digits/nine.png"))
+
+
+def measure_ig_gap(bench):
+    """Each side at the fewest steps that reach a gap of 1 %, on real models."""
+    options, rows, ratios = bench.options, [], []
+    data = os.environ.get("PENUMBRA_DATA", os.path.join(HERE, "..", "..", "shared", "data"))
+    if not os.path.isdir(data):
+        return ["Not measured: no real models (PENUMBRA_DATA)."]
+    for name, image in REAL:
+        model = os.path.join(data, "models", name + ".onnx")
+        theirs = Contender(options, [options.python, os.path.join(HERE, "peers_ig_real.py"), model,
+                                     os.path.join(data, "images", image), bench.place("x.npy"), str(options.threads)],
+                           options.threads, TUNED)
+        bench.versions["Captum"] = theirs.ready["captum"]
+        ours = explain(bench, model, bench.place("x.npy"), "ig", "fill=zero", target=theirs.ready["target"])
+        quality = said(bench)["quality"]
+        usual = min((once(theirs, batch=n), n) for n in (1, 4, 16, 16))[1]
+        theirs.change(batch=usual)
+        duel([ours, theirs], options.repeats)
+        ratios.append(theirs.seconds / ours.seconds)
+        rows.append([name, times(ratios[-1]) + bench.flag(name, ours, theirs), "%d" % quality["nodes"],
+                     "%d" % theirs.ready["steps"], "%.2f %%" % (100 * quality["completeness_gap"]),
+                     "%.2f %%" % (100 * theirs.ready["gap"]), "%.1f" % (1e3 * ours.seconds),
+                     "%.1f" % (1e3 * theirs.seconds)])
+        progress(" ".join(rows[-1]))
+        ours.close()
+        theirs.close()
+    return table(["real model", "over Captum", "steps", "Captum's", "gap", "Captum's", "ms a map", "Captum"], rows) + \
+        ["", "Median %.2f. Captum is told how many steps it needs, penumbra finds out; its figure has the opening of a"
+         " session. PyTorch runs the file's graph, operator by operator." % statistics.median(ratios)]
 
 
 # ---- LIME ------------------------------------------------------------------------------------------------------------
@@ -399,5 +434,5 @@ def measure_quantus(bench):
 
 
 OWN = {"gradients": measure_gradients, "region": measure_region}
-PEERS = {"ig": measure_ig, "meaningful": measure_meaningful, "lime": measure_lime, "lime-error": measure_lime_error,
+PEERS = {"ig": measure_ig, "ig-gap": measure_ig_gap, "meaningful": measure_meaningful, "lime": measure_lime, "lime-error": measure_lime_error,
          "quantus": measure_quantus, "rise": measure_rise}
