@@ -3,7 +3,7 @@
 import json
 import os
 import statistics
-import sys
+import subprocess
 
 import numpy as np
 
@@ -77,7 +77,6 @@ def chosen(bench, nets):
 
 
 def has(bench, module):
-    import subprocess
     found = subprocess.run([bench.options.python, "-c", "import " + module], capture_output=True, check=False)
     if found.returncode:
         bench.notes.append("%s is not installed (bench/setup_peers.sh)" % module)
@@ -122,15 +121,50 @@ def measure_ig(bench):
             bench.notes.append("%s: the maps disagree (%.1e, rank correlation %.5f)" % (net, difference, rank))
         duel([ours, a, b], options.repeats)
         rows.append([net, times(a.seconds / ours.seconds) + bench.flag(net, ours, a, b),
-                     times(b.seconds / ours.seconds), "%.1f" % (20 * ours.seconds),
-                     "%.1f" % (20 * a.seconds / 1), "%s / %s" % (described(usual), described(strong)),
+                     times(b.seconds / ours.seconds), "%.1f" % (20 * ours.seconds), "%.1f" % (20 * a.seconds),
+                     "%s / %s" % (described(usual), described(strong)),
                      " / ".join(percent(c.spread) for c in (ours, a, b)), "%.0e" % difference, "%.5f" % rank])
-        rows[-1][3:5] = ["%.1f" % (1e3 * c.seconds / 50) for c in (ours, a)]
         progress(" ".join(rows[-1]))
         ours.close()
         theirs.close()
-    return table(["net", "over Captum", "over Captum at its strongest", "ms a step", "Captum", "Captum's batch", "spread",
-                  "largest difference", "rank correlation"], rows)
+    return table(["net", "over Captum", "over Captum at its strongest", "ms a step", "Captum", "Captum's batch",
+                  "spread", "largest difference", "rank correlation"], rows)
+
+
+REAL = (("cxr_pneumonia_cnn150", "xray/pneumonia_person724_virus_1343.jpeg"),
+        ("mnist_cnn_opset11", "digits/zero_test0003.png"), ("mobilenet_v1_0.5_160", "photos/coffee.png"), ("mobilenet_v2_224", "photos/dog.png"),
+        ("resnet20_cifar10_bn", "photos/chelsea.png"), ("squeezenet_v1.0", "photos/hot_dog.jpg"),
+        ("vit_mnist", "digits/nine.png"))
+
+
+def measure_ig_gap(bench):
+    """Each side at the fewest steps that reach a gap of 1 %, on real models."""
+    options, rows, ratios = bench.options, [], []
+    data = os.environ.get("PENUMBRA_DATA", os.path.join(HERE, "..", "..", "shared", "data"))
+    if not os.path.isdir(data):
+        return ["Not measured: no real models (PENUMBRA_DATA)."]
+    for name, image in REAL:
+        model = os.path.join(data, "models", name + ".onnx")
+        theirs = Contender(options, [options.python, os.path.join(HERE, "peers_ig_real.py"), model,
+                                     os.path.join(data, "images", image), bench.place("x.npy"), str(options.threads)],
+                           options.threads, TUNED)
+        bench.versions["Captum"] = theirs.ready["captum"]
+        ours = explain(bench, model, bench.place("x.npy"), "ig", "fill=zero", target=theirs.ready["target"])
+        quality = said(bench)["quality"]
+        usual = min((once(theirs, batch=n), n) for n in (1, 4, 16, 16))[1]
+        theirs.change(batch=usual)
+        duel([ours, theirs], options.repeats)
+        ratios.append(theirs.seconds / ours.seconds)
+        rows.append([name, times(ratios[-1]) + bench.flag(name, ours, theirs), "%d" % quality["nodes"],
+                     "%d" % theirs.ready["steps"], "%.2f %%" % (100 * quality["completeness_gap"]),
+                     "%.2f %%" % (100 * theirs.ready["gap"]), "%.1f" % (1e3 * ours.seconds),
+                     "%.1f" % (1e3 * theirs.seconds)])
+        progress(" ".join(rows[-1]))
+        ours.close()
+        theirs.close()
+    return table(["real model", "over Captum", "steps", "Captum's", "gap", "Captum's", "ms a map", "Captum"], rows) + \
+        ["", "Median %.2f. Captum is told how many steps it needs, penumbra finds out; its figure has the opening of a"
+         " session. PyTorch runs the file's graph, operator by operator." % statistics.median(ratios)]
 
 
 # ---- LIME ------------------------------------------------------------------------------------------------------------
@@ -287,12 +321,12 @@ def measure_meaningful(bench):
     options, rows = bench.options, []
     few, many = (10, 20) if options.quick else (10, 50)
     for net in chosen(bench, ("resnet50",)):
-        meaningful(bench, net, many, "jitter=0", out="still").close()
+        meaningful(bench, net, few, "jitter=0", out="still").close()
         game = said(bench, "still")["method"]["games"][0]
         target = said(bench, "still")["target"]["index"]
         theirs = peer(bench, "meaningful", net, target)
         bench.versions["PyTorch"] = theirs.ready["torch"]
-        once(theirs, iterations=many, jitter=0)
+        once(theirs, iterations=few, jitter=0)
         theirs.change(save=True)
         value = theirs.change()["objective"]
         gap = abs(game["objective"] / value - 1)
@@ -313,16 +347,16 @@ def measure_meaningful(bench):
             contender.close()
     return table(["net", "over plain PyTorch", "at its strongest", "ms an iteration", "PyTorch", "its strongest",
                   "whole run of %d" % many, "objective / PyTorch's", "apart by", "rank correlation of masks"], rows) + \
-        ["", "An iteration is the difference of runs of %d and %d, over %d; 300 are as many times that. Objectives and masks"
-         " are those after %d iterations without jitter, from the same start." % (many, few, many - few, many)]
+        ["", "An iteration is the difference of runs of %d and %d, over %d; 300 are as many times that. Objectives and"
+         " masks are those after %d iterations without jitter, from the same start." % (many, few, many - few, few)]
 
 
 # ---- region perturbation ---------------------------------------------------------------------------------------------
 
 def region(bench, net, relevance, target, how, steps, draws):
     return Contender(bench.options, [bench.program("region"), bench.model(net), picture(bench),
-                                     str(bench.options.threads), relevance, bench.place(how + ".json"), how, str(target),
-                                     str(steps), str(draws)], bench.options.threads)
+                                     str(bench.options.threads), relevance, bench.place(how + ".json"), how,
+                                     str(target), str(steps), str(draws)], bench.options.threads)
 
 
 def relevance_of(bench, net):
@@ -394,11 +428,11 @@ def measure_quantus(bench):
         theirs.close()
     return table(["net", "over Quantus", "over Quantus at its strongest", "ms a step of a curve", "Quantus",
                   "Quantus' batch", "spread"], rows) + \
-        ["", "MoRF, LeRF and random orders, %d draws of each; Quantus' draws are copies of the picture in a batch. A step of"
-         " Quantus' is the difference of runs of %d and %d steps, ours a run of %d with its opening. Quantus pads the"
+        ["", "MoRF, LeRF and random orders, %d draws of each; Quantus' draws are copies of the picture in a batch. A step"
+         " of Quantus' is the difference of runs of %d and %d steps, ours a run of %d with its opening. Quantus pads the"
          " picture to whole regions, penumbra leaves the border alone." % (draws, many, few, 5 * many)]
 
 
 OWN = {"gradients": measure_gradients, "region": measure_region}
-PEERS = {"ig": measure_ig, "meaningful": measure_meaningful, "lime": measure_lime, "lime-error": measure_lime_error,
+PEERS = {"ig": measure_ig, "ig-gap": measure_ig_gap, "meaningful": measure_meaningful, "lime": measure_lime, "lime-error": measure_lime_error,
          "quantus": measure_quantus, "rise": measure_rise}

@@ -29,6 +29,7 @@ struct step {
   bool runs; /* false: a view, whose signal was handed on */
   struct addition *additions;
   int n_additions;
+  int joined; /* piece to be added to the signal in the pass of the node's Relu, or NO_PIECE */
 };
 
 struct grad {
@@ -207,6 +208,7 @@ static bool step_arrays(struct grad *g, struct step *s, const struct node *node,
 {
   const size_t n_in = (size_t)node->n_in + 1, n_out = (size_t)node->n_out + 1;
   s->node = node;
+  s->joined = NO_PIECE;
   s->in = arena_array(g->arena, n_in, sizeof *s->in);
   s->in_batched = arena_array(g->arena, n_in, sizeof *s->in_batched);
   s->add = arena_array(g->arena, n_in, sizeof *s->add);
@@ -290,6 +292,25 @@ static bool plan_node(struct grad *g, const struct node *node, struct error *err
   return true;
 }
 
+/* What ends one step and begins the next, a sum and the way back through a Relu, is one pass over memory. The same
+ * sums in the same order. */
+static void join_passes(struct grad *g)
+{
+  for (int i = 0; i + 1 < g->n_steps; i++) {
+    struct step *s = &g->steps[i], *next = &g->steps[i + 1];
+    if (s->n_additions == 0)
+      continue;
+    const struct addition *last = &s->additions[s->n_additions - 1];
+    if (next->node->n_post != 1 || next->node->post[0].kind != UNARY_RELU || g->options.rule != RULE_GRADIENT ||
+        last->to != next->from_piece[0] || last->from == last->to ||
+        last->count != g->n * tensor_count(&next->node->out[0]->t))
+      continue;
+    next->joined = last->from;
+    use_piece(g, last->from, i + 1);
+    s->n_additions--;
+  }
+}
+
 static bool place_signals(struct grad *g, struct error *err)
 {
   if (!plan_place(g->pieces, g->n_pieces, &g->bytes, err))
@@ -333,6 +354,7 @@ static bool plan_sweep(struct grad *g, struct error *err)
   use_piece(g, g->result, g->n_steps);
   for (int i = 0; i < o->n_keep; i++)
     keep_value(g, o->keep[i]);
+  join_passes(g);
   return place_signals(g, err);
 }
 
@@ -454,9 +476,12 @@ bool grad_execute(struct grad *g, struct error *err)
   for (int i = 0; i < g->n_steps; i++) {
     struct step *s = &g->steps[i];
     const struct node *node = s->node;
-    for (int k = node->n_post - 1; k >= 0; k--)
-      unary_post_backward(node->post[k], g->options.rule, g->n * tensor_count(&node->out[0]->t), s->out[0],
-                          piece_data(g, s->from_piece[0]));
+    const int64_t count = g->n * tensor_count(&node->out[0]->t);
+    if (s->joined != NO_PIECE)
+      unary_relu_backward_sum(count, s->out[0], piece_data(g, s->joined), piece_data(g, s->from_piece[0]));
+    else
+      for (int k = node->n_post - 1; k >= 0; k--)
+        unary_post_backward(node->post[k], g->options.rule, count, s->out[0], piece_data(g, s->from_piece[0]));
     if (s->runs && !node->op->backward->run(&s->reverse, err))
       return false;
     for (int k = 0; k < s->n_additions; k++)

@@ -9,6 +9,8 @@
 #include <string.h>
 
 enum { MAX_BATCH_LOG2 = 4 }; /* images of one sweep: more are no faster, and activations are kept */
+/* Large images are no faster beyond a few, and memory that is new to a run costs more than it saves. */
+enum { FEW = 4, PLENTY = 1 << 28 };
 
 struct onnx_sweep {
   const struct model *model;
@@ -224,7 +226,8 @@ static bool choose_batch(struct onnx_sweep *s, struct error *err)
     return error_set(err, ERROR_USAGE, "memory: too little is left, a gradient of this model needs %zu MiB more",
                      ((each + stem - s->limit) >> 20) + 1);
   s->info.batch = (int64_t)1 << MAX_BATCH_LOG2;
-  while (s->info.batch > 1 && each > (s->limit - stem) / (size_t)s->info.batch)
+  while ((s->info.batch > 1 && each > (s->limit - stem) / (size_t)s->info.batch) ||
+         (s->info.batch > FEW && each > PLENTY / (size_t)s->info.batch))
     s->info.batch /= 2;
   return true;
 }

@@ -35,14 +35,16 @@ struct derivative {
 
 /* The way back through a fused Relu or Clip, in place: `y` is what it wrote, `g` the signal, n elements. */
 void unary_post_backward(struct post post, enum rule rule, int64_t n, const float *y, float *g);
+/* The same of g + more, for a Relu and the plain gradient. */
+void unary_relu_backward_sum(int64_t n, const float *y, const float *more, float *g);
 
 extern const struct derivative derivative_relu, derivative_leaky_relu, derivative_thresholded_relu, derivative_elu,
-  derivative_selu, derivative_celu, derivative_sigmoid, derivative_hard_sigmoid, derivative_hard_swish,
-  derivative_tanh, derivative_softplus, derivative_softsign, derivative_mish, derivative_gelu, derivative_shrink,
-  derivative_exp, derivative_log, derivative_sqrt, derivative_abs, derivative_neg, derivative_reciprocal,
-  derivative_floor, derivative_ceil, derivative_round, derivative_sign, derivative_erf, derivative_sin,
-  derivative_cos, derivative_tan, derivative_asin, derivative_acos, derivative_atan, derivative_sinh, derivative_cosh,
-  derivative_asinh, derivative_acosh, derivative_atanh, derivative_clip;
+    derivative_selu, derivative_celu, derivative_sigmoid, derivative_hard_sigmoid, derivative_hard_swish,
+    derivative_tanh, derivative_softplus, derivative_softsign, derivative_mish, derivative_gelu, derivative_shrink,
+    derivative_exp, derivative_log, derivative_sqrt, derivative_abs, derivative_neg, derivative_reciprocal,
+    derivative_floor, derivative_ceil, derivative_round, derivative_sign, derivative_erf, derivative_sin,
+    derivative_cos, derivative_tan, derivative_asin, derivative_acos, derivative_atan, derivative_sinh, derivative_cosh,
+    derivative_asinh, derivative_acosh, derivative_atanh, derivative_clip;
 
 /* exp for arguments in [-87, 88], relative error below 2e-7; written without a branch so that a loop over it is
  * vectorised. exp(x) = 2^k exp(r) with |r| <= ln(2)/2, exp(r) by a polynomial fitted for least relative error. */

@@ -204,6 +204,29 @@ void unary_post_backward(struct post post, enum rule rule, int64_t n, const floa
   threads_for(n, LOOP_GRAIN, part_run, &part);
 }
 
+struct joint {
+  const float *y, *more;
+  float *g;
+};
+
+SIMD_CLONES static void joint_row(int64_t n, const float *y, const float *more, float *g)
+{
+  for (int64_t i = 0; i < n; i++)
+    g[i] = (g[i] + more[i]) * (y[i] > 0.0f ? 1.0f : 0.0f);
+}
+
+static void joint_part(void *context, int64_t begin, int64_t end)
+{
+  const struct joint *j = context;
+  joint_row(end - begin, j->y + begin, j->more + begin, j->g + begin);
+}
+
+void unary_relu_backward_sum(int64_t n, const float *y, const float *more, float *g)
+{
+  struct joint joint = {y, more, g};
+  threads_for(n, LOOP_GRAIN, joint_part, &joint);
+}
+
 #define DERIVATIVE(name, kept, more)                                                                                   \
   const struct derivative derivative_##name = {                                                                        \
       {.flags = BACKWARD_ADDS | BACKWARD_INPLACE | (more), .keeps = kept, .run = unary_run}, name##_row}
