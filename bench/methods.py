@@ -301,8 +301,8 @@ def measure_rise(bench):
             contender.close()
     return table(["net", "over plain PyTorch", "at its strongest", "precision auto over plain PyTorch", "ms a mask",
                   "PyTorch", "its batch", "spread", "rank correlation"], rows) + \
-        ["", "%d masks timed (4000 cost ten times as much or less: penumbra's opening is in its figure); other masks on"
-         " either side, hence maps that differ by their noise." % samples]
+        ["", "%d of 4000 masks timed, penumbra's opening of a session included; other masks on either side, hence maps"
+         " that differ by their noise." % samples]
 
 
 # ---- meaningful perturbation -----------------------------------------------------------------------------------------
