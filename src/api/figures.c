@@ -73,9 +73,10 @@ static bool draw_projection(const struct npy *projection, int factor, struct ima
 {
   const int64_t pixels = projection->dim[1] * projection->dim[2];
   const float *from = projection->data;
-  float *sum = mem_zero((size_t)pixels, 2 * sizeof *sum), *scratch = sum + pixels;
+  float *sum = mem_zero((size_t)pixels, 2 * sizeof *sum);
   if (!sum)
     return error_memory(err, "a projection");
+  float *scratch = sum + pixels;
   for (int64_t i = 0; i < pixels * projection->dim[0]; i++)
     sum[i % pixels] += from[i];
   memcpy(scratch, sum, (size_t)pixels * sizeof *sum);

@@ -181,10 +181,11 @@ static void fit(int *from, int *to, int low, int high)
 static bool find_shown(struct feature_view *view, int channels, struct error *err)
 {
   const int *box = view->box, *frame = view->frame, w = box[2] - box[0], h = box[3] - box[1];
-  double *columns = mem_zero((size_t)w + (size_t)h, sizeof *columns), *rows = columns + w;
+  double *columns = mem_zero((size_t)w + (size_t)h, sizeof *columns);
   int x0, x1, y0, y1;
   if (!columns)
     return error_memory(err, "a projection's place");
+  double *rows = columns + w;
   for (int64_t i = 0; i < (int64_t)channels * h * w; i++) {
     const double size = fabs((double)view->projection[i]);
     columns[i % w] += size;
