@@ -29,8 +29,15 @@ def figures(text):
         yield found.group(1), lines[:-1], lines[-1].lstrip("# ").split()
 
 
+def opened(path):
+    image = Image.open(path)
+    if image.mode.startswith("I"):  # 16-bit grey, which convert would cut off at 255
+        image = image.convert("I").point(lambda code: code / 257).convert("L")
+    return image.convert("RGB")
+
+
 def side_by_side(paths, height):
-    images = [Image.open(p).convert("RGB") for p in paths]
+    images = [opened(p) for p in paths]
     images = [i.resize((round(i.width * height / i.height), height), Image.LANCZOS) for i in images]
     sheet = Image.new("RGB", (sum(i.width for i in images) + GAP * (len(images) - 1), height), "white")
     x = 0
@@ -44,7 +51,7 @@ def save(paths, out):
     """The largest height whose file stays below the limit."""
     for height in (480, 400, 340, 280, 220):
         data = io.BytesIO()
-        side_by_side(paths, height).quantize(200).save(data, "PNG", optimize=True)
+        side_by_side(paths, height).quantize(256, Image.Quantize.MAXCOVERAGE).save(data, "PNG", optimize=True)
         if data.tell() < LIMIT:
             break
     with open(out, "wb") as file:
