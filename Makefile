@@ -86,7 +86,7 @@ format: | check-packages
 
 # A radiograph with findings and a healthy one, explained by the built-in model.
 demo: all
-	$(BUILD)/src/cli/penumbra demo --overwrite
+	$(BUILD)/src/cli/penumbra demo
 
 install: all
 	meson install -C $(BUILD)
