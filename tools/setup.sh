@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 kinds='build|test'
 [ "${1:-}" = --check ] && kinds='build|test|check'
 [ "${1:-}" = --bench ] && kinds='build|bench'
-wanted=$(awk -v kinds="^($kinds)\$" '!/^#/ && $2 ~ kinds { print $1 }' tools/packages.txt)
+wanted=$(awk -v kinds="(^|,)($kinds)(,|\$)" '!/^#/ && $2 ~ kinds { print $1 }' tools/packages.txt)
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   for tool in cc meson ninja pkg-config; do
