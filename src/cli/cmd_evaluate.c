@@ -44,7 +44,7 @@ struct job {
   bool resume, quiet, json;
   struct manifest manifest;
   struct progress progress;
-  int saved, skipped, failed;
+  struct tally tally;
 };
 
 /* ---- what is asked ---------------------------------------------------------------------------------------------- */
@@ -383,7 +383,7 @@ static bool take_over(struct job *job, const char *name, const json_t *result, s
   penumbra_text_free(text);
   if (!ok)
     return error_prefix(err, "%.80s/%.80s", job->out, name);
-  job->skipped++;
+  job->tally.skipped++;
   return true;
 }
 
@@ -402,16 +402,17 @@ static bool measure(struct job *job, const struct bytes *bytes, const penumbra_a
   ok = ok && manifest_write(&job->manifest, err);
   if (ok &&
       !penumbra_evaluation_save_image(job->evaluation, dir, slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0, &cause)) {
-    if (!job->saved)
+    if (!job->tally.saved)
       manifest_undo(&job->manifest);
     ok = tables_error(&cause, err);
   }
-  job->saved += ok;
+  job->tally.saved += ok;
   return ok;
 }
 
-static bool evaluate_picture(struct job *job, const struct picture *picture, struct error *err)
+static bool evaluate_picture(void *context, const struct picture *picture, struct error *err)
 {
+  struct job *job = context;
   struct bytes bytes;
   char sha256[65];
   struct npy files[MOST_SUBJECTS];
@@ -629,34 +630,10 @@ static bool print_results(const struct job *job, struct error *err)
 
 static bool evaluate_all(struct job *job, const struct pictures *pictures, struct error *err)
 {
-  job->progress.count = pictures->count;
   job->progress.method = "evaluate";
-  for (int i = 0; i < pictures->count; i++) {
-    const struct picture *picture = &pictures->all[i];
-    struct error failed = {0};
-    job->progress.image = picture->path;
-    job->progress.index = i + 1;
-    if (interrupt_seen())
-      error_set(&failed, ERROR_CANCELLED, "interrupted");
-    else if (evaluate_picture(job, picture, &failed))
-      continue;
-    if (failed.code == ERROR_CANCELLED) {
-      if (job->saved + job->skipped)
-        return error_set(err, ERROR_CANCELLED,
-                         "interrupted; %d results are complete in %.80s, the same command goes on from there",
-                         job->saved + job->skipped, job->out);
-      return error_set(err, ERROR_CANCELLED, "interrupted; nothing was written");
-    }
-    job->failed++;
-    if (failed.code == ERROR_USAGE || pictures->count == 1) {
-      *err = failed;
-      return false;
-    }
-    str_clean(failed.message);
-    fprintf(stderr, "penumbra: %s\n", failed.message);
-  }
-  return job->saved + job->skipped > 0 ||
-         error_set(err, ERROR_FAILED, "%d of %d images failed", job->failed, pictures->count);
+  return inputs_each(pictures, &job->progress, &job->tally, job->out, evaluate_picture, job, err) &&
+         (job->tally.saved + job->tally.skipped > 0 ||
+          error_set(err, ERROR_FAILED, "%d of %d images failed", job->tally.failed, pictures->count));
 }
 
 static bool finish(struct job *job, const struct pictures *pictures, struct error *err)
@@ -664,14 +641,15 @@ static bool finish(struct job *job, const struct pictures *pictures, struct erro
   penumbra_error cause = {0};
   if (!penumbra_evaluation_save(job->evaluation, job->out, &cause))
     return tables_error(&cause, err);
-  if (job->skipped && !job->quiet)
-    fprintf(stderr, "%d result%s already there in %s, taken over (--overwrite makes them anew)\n", job->skipped,
-            job->skipped == 1 ? " was" : "s were", job->out);
+  if (job->tally.skipped && !job->quiet)
+    fprintf(stderr, "%d result%s already there in %s, taken over (--overwrite makes them anew)\n", job->tally.skipped,
+            job->tally.skipped == 1 ? " was" : "s were", job->out);
   if (!print_results(job, err))
     return false;
   if (!job->quiet)
     fprintf(stderr, "  %s/metrics.json, metrics.csv, images.csv\n", job->out);
-  return job->failed == 0 || error_set(err, ERROR_FAILED, "%d of %d images failed", job->failed, pictures->count);
+  return job->tally.failed == 0 ||
+         error_set(err, ERROR_FAILED, "%d of %d images failed", job->tally.failed, pictures->count);
 }
 
 static bool measure_normals(struct job *job, struct error *err)

@@ -8,42 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_COLUMN = 20, PARAMETER_COLUMN = 26 };
-
-static const char *text_of(const json_t *object, const char *key)
-{
-  const char *text = json_string_value(json_object_get(object, key));
-  return text ? text : "";
-}
-
-static void print_list(const json_t *list)
-{
-  size_t i;
-  const json_t *item;
-  json_array_foreach (list, i, item) {
-    int used = printf("  %s", text_of(item, "name"));
-    help_wrap(stdout, text_of(item, "summary"), used, NAME_COLUMN);
-  }
-}
-
 static void print_method(const struct args *args, const json_t *method)
 {
-  size_t i;
-  const json_t *parameters = json_object_get(method, "parameters"), *p;
-  printf("%s\n", text_of(method, "name"));
-  help_wrap(stdout, text_of(method, "summary"), 0, 2);
-  if (*text_of(method, "paper"))
-    help_wrap(stdout, text_of(method, "paper"), 0, 2);
-  if (*text_of(method, "needs"))
-    printf("  needs %s\n", text_of(method, "needs"));
-  printf("\nParameters:\n");
-  json_array_foreach (parameters, i, p) {
-    const char *facts = tables_facts(args->arena, p);
-    const char *text =
-        facts && *facts ? arena_printf(args->arena, "%s (%s)", text_of(p, "summary"), facts) : text_of(p, "summary");
-    int used = printf("  --%s", text_of(p, "name"));
-    help_wrap(stdout, text ? text : "", used, PARAMETER_COLUMN);
-  }
+  printf("%s\n", tables_member(method, "name"));
+  help_wrap(stdout, tables_member(method, "summary"), 0, 2);
+  if (*tables_member(method, "paper"))
+    help_wrap(stdout, tables_member(method, "paper"), 0, 2);
+  if (*tables_member(method, "needs"))
+    printf("  needs %s\n", tables_member(method, "needs"));
+  tables_print_parameters(args->arena, method);
 }
 
 static bool run(const struct args *args, struct error *err)
@@ -58,9 +31,9 @@ static bool run(const struct args *args, struct error *err)
     print_method(args, json_array_get(methods, 0));
   } else if (fills) {
     printf("Methods (-m; 'penumbra methods NAME' lists the parameters of one):\n");
-    print_list(methods);
+    tables_print_list(methods);
     printf("\nFills, which take the place of pixels (--fill):\n");
-    print_list(fills);
+    tables_print_list(fills);
   }
   bool ok = fills != NULL;
   json_decref(methods);

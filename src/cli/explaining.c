@@ -274,7 +274,7 @@ static bool save(struct explaining *job, const struct picture *picture, const st
       (!job->folders || manifest_make_room(&job->manifest, picture->stem, err)) && manifest_write(&job->manifest, err);
   if (ok &&
       !penumbra_explanation_save(e, dir, job->report | (slot == SLOT_REPLACE ? PENUMBRA_OVERWRITE : 0u), &cause)) {
-    if (!job->saved)
+    if (!job->tally.saved)
       manifest_undo(&job->manifest);
     ok = tables_error(&cause, err);
   }
@@ -282,7 +282,7 @@ static bool save(struct explaining *job, const struct picture *picture, const st
   if (ok && !job->quiet)
     print_summary(job, picture, method, result, dir);
   if (ok)
-    job->saved++;
+    job->tally.saved++;
   if (ok && job->json)
     json_array_append(job->results, result);
   json_decref(result);
@@ -335,13 +335,14 @@ static bool skip(struct explaining *job, const char *name, json_t *result, struc
   if (job->json)
     json_array_append(job->results, result);
   json_decref(result);
-  job->skipped++;
+  job->tally.skipped++;
   return true;
 }
 
 /* All methods of one image; it is decoded only if one of them is still to be done. */
-static bool explain_picture(struct explaining *job, const struct picture *picture, struct error *err)
+static bool explain_picture(void *context, const struct picture *picture, struct error *err)
 {
+  struct explaining *job = context;
   struct bytes bytes;
   char sha256[65];
   if (picture->unusable) {
@@ -377,34 +378,9 @@ static bool explain_picture(struct explaining *job, const struct picture *pictur
 
 static bool explain_all(struct explaining *job, const struct pictures *pictures, struct error *err)
 {
-  job->progress.count = pictures->count;
-  for (int i = 0; i < pictures->count; i++) {
-    const struct picture *picture = &pictures->all[i];
-    struct error failed = {0};
-    job->progress.image = picture->path;
-    job->progress.index = i + 1;
-    if (interrupt_seen())
-      error_set(&failed, ERROR_CANCELLED, "interrupted");
-    else if (explain_picture(job, picture, &failed))
-      continue;
-    if (failed.code == ERROR_CANCELLED) {
-      if (job->saved + job->skipped)
-        return error_set(err, ERROR_CANCELLED,
-                         "interrupted; %d results are complete in %.80s, the same command goes on from there",
-                         job->saved + job->skipped, job->out);
-      return error_set(err, ERROR_CANCELLED, "interrupted; nothing was written");
-    }
-    job->failed++;
-    if (failed.code == ERROR_USAGE || pictures->count == 1) {
-      *err = failed;
-      return false;
-    }
-    str_clean(failed.message);
-    fprintf(stderr, "penumbra: %s\n", failed.message);
-  }
-  if (job->failed)
-    return error_set(err, ERROR_FAILED, "%d of %d images failed", job->failed, pictures->count);
-  return true;
+  return inputs_each(pictures, &job->progress, &job->tally, job->out, explain_picture, job, err) &&
+         (!job->tally.failed ||
+          error_set(err, ERROR_FAILED, "%d of %d images failed", job->tally.failed, pictures->count));
 }
 
 static bool prepare(struct explaining *job, struct error *err)
@@ -434,9 +410,9 @@ bool explaining_run(struct explaining *job, struct error *err)
   if (ok) {
     interrupt_watch();
     ok = explain_all(job, &pictures, err);
-    if (job->skipped && !job->quiet)
-      fprintf(stderr, "%d result%s already there in %s, skipped (--overwrite makes them anew)\n", job->skipped,
-              job->skipped == 1 ? " was" : "s were", job->out);
+    if (job->tally.skipped && !job->quiet)
+      fprintf(stderr, "%d result%s already there in %s, skipped (--overwrite makes them anew)\n", job->tally.skipped,
+              job->tally.skipped == 1 ? " was" : "s were", job->out);
     if (job->json && err->code != ERROR_USAGE)
       tables_print(job->results);
   }

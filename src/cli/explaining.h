@@ -48,7 +48,7 @@ struct explaining {
   struct manifest manifest;
   struct progress progress;
   json_t *results; /* array, in the order of the images */
-  int saved, skipped, failed;
+  struct tally tally;
   char *artifact_rates; /* on the normal pictures, once the first map is to be made */
 };
 

@@ -299,3 +299,37 @@ penumbra_image *inputs_decode(const struct bytes *bytes, struct error *err)
     tables_error(&cause, err);
   return image;
 }
+
+/* ---- one picture after the other -------------------------------------------------------------------------------- */
+
+bool inputs_each(const struct pictures *pictures, struct progress *progress, struct tally *tally, const char *out,
+                 bool (*one)(void *job, const struct picture *picture, struct error *err), void *job, struct error *err)
+{
+  progress->count = pictures->count;
+  for (int i = 0; i < pictures->count; i++) {
+    const struct picture *picture = &pictures->all[i];
+    struct error failed = {0};
+    progress->image = picture->path;
+    progress->index = i + 1;
+    if (interrupt_seen())
+      error_set(&failed, ERROR_CANCELLED, "interrupted");
+    else if (one(job, picture, &failed))
+      continue;
+    if (failed.code == ERROR_CANCELLED) {
+      const int complete = tally->saved + tally->skipped;
+      if (complete)
+        return error_set(err, ERROR_CANCELLED,
+                         "interrupted; %d results are complete in %.80s, the same command goes on from there", complete,
+                         out);
+      return error_set(err, ERROR_CANCELLED, "interrupted; nothing was written");
+    }
+    tally->failed++;
+    if (failed.code == ERROR_USAGE || pictures->count == 1) {
+      *err = failed;
+      return false;
+    }
+    str_clean(failed.message);
+    fprintf(stderr, "penumbra: %s\n", failed.message);
+  }
+  return true;
+}

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/str.h"
 #include "cli/args.h"
+#include "cli/progress.h"
 #include "penumbra.h"
 
 #include <stdbool.h>
@@ -38,6 +39,13 @@ struct pictures {
  * with equal stems get their folder's name as prefix; a file named twice counts once. What cannot be used stays in
  * the list, to be reported in its turn. Memory is the arguments' arena. */
 bool inputs_pictures(const struct args *args, const char *const *words, int n, struct pictures *out, struct error *err);
+
+/* `one` for each picture in turn. Those that fail are told on standard error and counted. What ends the run, and is
+ * then the error: an interruption, which tells what is complete in folder `out`; a wrong use; the only picture failing.
+ */
+bool inputs_each(const struct pictures *pictures, struct progress *progress, struct tally *tally, const char *out,
+                 bool (*one)(void *job, const struct picture *picture, struct error *err), void *job,
+                 struct error *err);
 
 /* penumbra_artifact_rates_json of the pictures in a folder; NULL on error. */
 char *inputs_normals(const struct args *args, const penumbra_model *model, const char *dir,

@@ -32,6 +32,11 @@ bool progress_step(void *context, const penumbra_progress *step);
 /* Take the bar off the terminal, before other lines are printed. */
 void progress_clear(struct progress *progress);
 
+/* Results of a command over many images. */
+struct tally {
+  int saved, skipped, failed;
+};
+
 /* From now on the first interrupt (or request to end) is only noted, a later one ends the process as usual. */
 void interrupt_watch(void);
 bool interrupt_seen(void);

@@ -199,3 +199,36 @@ const struct option *tables_metrics(struct arena *arena)
   penumbra_error cause = {0};
   return parameters(arena, penumbra_metrics_json(NULL, &cause), &cause);
 }
+
+/* ---- to be read ------------------------------------------------------------------------------------------------- */
+
+enum { NAME_COLUMN = 20, PARAMETER_COLUMN = 26 };
+
+const char *tables_member(const json_t *table, const char *key)
+{
+  const char *text = json_string_value(json_object_get(table, key));
+  return text ? text : "";
+}
+
+void tables_print_list(const json_t *list)
+{
+  size_t i;
+  const json_t *item;
+  json_array_foreach (list, i, item) {
+    int used = printf("  %s", tables_member(item, "name"));
+    help_wrap(stdout, tables_member(item, "summary"), used, NAME_COLUMN);
+  }
+}
+
+void tables_print_parameters(struct arena *arena, const json_t *table)
+{
+  size_t i;
+  const json_t *p;
+  printf("\nParameters:\n");
+  json_array_foreach (json_object_get(table, "parameters"), i, p) {
+    const char *facts = tables_facts(arena, p), *summary = tables_member(p, "summary");
+    const char *text = facts && *facts ? arena_printf(arena, "%s (%s)", summary, facts) : summary;
+    int used = printf("  --%s", tables_member(p, "name"));
+    help_wrap(stdout, text ? text : "", used, PARAMETER_COLUMN);
+  }
+}

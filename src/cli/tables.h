@@ -28,6 +28,11 @@ const struct option *tables_metrics(struct arena *arena);
 
 /* Facts of one parameter in words: "px, 1..224, default 32 (paper: 16)". */
 char *tables_facts(struct arena *arena, const json_t *parameter);
+/* One table's "key", "" where it has none; borrowed. */
+const char *tables_member(const json_t *table, const char *key);
+/* A line each to standard output: name and summary of every table of a list; the parameters of one. */
+void tables_print_list(const json_t *list);
+void tables_print_parameters(struct arena *arena, const json_t *table);
 /* A JSON value as people write it: 16, nodule, on. */
 char *tables_value(struct arena *arena, const json_t *value);
 

@@ -5,8 +5,6 @@
  * channels: reduce=absmax). */
 #include "methods/slopes.h"
 
-#include "base/mem.h"
-
 #include <stddef.h>
 
 struct options {
@@ -21,29 +19,12 @@ static const struct param params[] = {
     PARAM_END,
 };
 
-static bool maps(struct slopes *s, enum reduce reduce, struct error *err)
-{
-  const size_t n = s->pixels * s->channels;
-  float *g = mem_zero(n, sizeof *g);
-  double *a = mem_zero(n, sizeof *a);
-  bool ok = (g && a) || error_memory(err, "gradients");
-  for (int64_t t = 0; ok && t < s->n_targets; t++) {
-    ok = slopes_once(s, "gradient", &(struct backward_request){.target = s->targets[t]}, t, g, err);
-    for (size_t i = 0; ok && i < n; i++)
-      a[i] = (double)g[i];
-    if (ok)
-      slopes_put(s, t, a, reduce);
-  }
-  mem_free(g);
-  mem_free(a);
-  return ok;
-}
-
 static bool run(const struct explain *explain, const void *options, struct explanation *out, struct error *err)
 {
   const struct options *o = options;
   struct slopes s = {.explain = explain};
-  const bool ok = slopes_open(&s, explain, NULL, o->keep_channels, out, err) && maps(&s, (enum reduce)o->reduce, err);
+  const bool ok = slopes_open(&s, explain, NULL, o->keep_channels, out, err) &&
+                  slopes_maps(&s, "gradient", RULE_GRADIENT, (enum reduce)o->reduce, err);
   if (ok)
     slopes_report(&s, "complete", true);
   slopes_close(&s);

@@ -127,6 +127,24 @@ void slopes_put(struct slopes *s, int64_t t, const double *a, enum reduce reduce
   }
 }
 
+bool slopes_maps(struct slopes *s, const char *stage, enum rule rule, enum reduce reduce, struct error *err)
+{
+  const size_t n = s->pixels * s->channels;
+  float *g = mem_zero(n, sizeof *g);
+  double *a = mem_zero(n, sizeof *a);
+  bool ok = (g && a) || error_memory(err, "gradients");
+  for (int64_t t = 0; ok && t < s->n_targets; t++) {
+    ok = slopes_once(s, stage, &(struct backward_request){.rule = rule, .target = s->targets[t]}, t, g, err);
+    for (size_t i = 0; ok && i < n; i++)
+      a[i] = (double)g[i];
+    if (ok)
+      slopes_put(s, t, a, reduce);
+  }
+  mem_free(g);
+  mem_free(a);
+  return ok;
+}
+
 void slopes_rules(struct slopes *s)
 {
   json_object_set_new(s->out->quality, "rectifiers", json_integer(s->info.rectifiers));

@@ -42,6 +42,8 @@ bool slopes_once(struct slopes *s, const char *stage, const struct backward_requ
 
 /* The map of target number t from attributions [H,W,C]. */
 void slopes_put(struct slopes *s, int64_t t, const double *a, enum reduce reduce);
+/* Both for every target: the gradient by `rule` at the image itself, as it is. `stage` names it in progress. */
+bool slopes_maps(struct slopes *s, const char *stage, enum rule rule, enum reduce reduce, struct error *err);
 /* The warning of the rules for rectifiers, and how many of them there were on the way. */
 void slopes_rules(struct slopes *s);
 /* Figures of the run and the warnings that all share; `of_score`: the map is in units of the score. */
