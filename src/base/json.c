@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* 15 significant digits: every number that was typed with as many comes back as it was typed. */
@@ -148,4 +149,11 @@ bool json_write_path(const json_t *value, const char *path, struct error *err)
   ok = ok ? file_write(path, text.text, text.length, err) : error_memory(err, path);
   str_free(&text);
   return ok;
+}
+
+void json_brief(const json_t *value, size_t flags, char *buffer, size_t size)
+{
+  char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9) | flags);
+  str_brief(text ? text : "", buffer, size);
+  free(text); /* allowed: made by jansson, with the C library's allocator */
 }

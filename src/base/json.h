@@ -30,4 +30,7 @@ bool json_get_numbers(const json_t *object, const char *where, const char *key, 
 /* Write with two spaces of indent and a final newline, whole or not at all. */
 bool json_write_path(const json_t *value, const char *path, struct error *err);
 
+/* A value as JSON (dump flags beside JSON_ENCODE_ANY) on one line, shortened as str_brief; "" when memory is out. */
+void json_brief(const json_t *value, size_t flags, char *buffer, size_t size);
+
 #endif

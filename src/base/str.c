@@ -189,3 +189,14 @@ void str_clean(char *text)
     p += n;
   }
 }
+
+void str_brief(const char *text, char *buffer, size_t size)
+{
+  size_t n = strlen(text);
+  const bool cut = n >= size;
+  if (cut)
+    for (n = size - 4; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;)
+      n--;
+  memcpy(buffer, text, n);
+  memcpy(buffer + n, cut ? "..." : "", cut ? 4 : 1);
+}

@@ -36,4 +36,7 @@ bool str_is_utf8(const char *text);
  * well-formed UTF-8 becomes '?'. */
 void str_clean(char *text);
 
+/* As much of a text as fits into `size` bytes (at least 4), whole characters; "..." at the end where it was cut. */
+void str_brief(const char *text, char *buffer, size_t size);
+
 #endif

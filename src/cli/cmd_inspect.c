@@ -126,10 +126,7 @@ static void print_field(const struct args *args, const json_t *file, bool card_f
   if (json_array_size(value) > MOST_LABELS) {
     (void)snprintf(text, sizeof text, "%zu values", json_array_size(value));
   } else {
-    const size_t n = json_dumpb(value, text, sizeof text - 1, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    text[n < sizeof text ? n : sizeof text - 1] = '\0';
-    if (n >= sizeof text)
-      memcpy(text + sizeof text - 4, "...", 4);
+    json_brief(value, 0, text, sizeof text);
   }
   const char *from = origin(args, file, card_found, group, key, value);
   if (json_is_null(value))

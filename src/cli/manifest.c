@@ -24,17 +24,10 @@ struct difference {
 
 static void short_text(const json_t *value, char *buffer, size_t size)
 {
-  size_t n;
-  if (json_is_string(value)) {
-    n = (size_t)snprintf(buffer, size, "%s", json_string_value(value));
-  } else if (value) {
-    n = json_dumpb(value, buffer, size - 1, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    buffer[n < size ? n : size - 1] = '\0';
-  } else {
-    n = (size_t)snprintf(buffer, size, "not set");
-  }
-  if (n >= size)
-    memcpy(buffer + size - 4, "...", 4);
+  if (value && !json_is_string(value))
+    json_brief(value, JSON_COMPACT, buffer, size);
+  else
+    str_brief(value ? json_string_value(value) : "not set", buffer, size);
 }
 
 static void note_difference(struct difference *d, const char *key, const json_t *before, const json_t *now)

@@ -176,12 +176,24 @@ static void survives_want_of_memory(void **state)
 
 #define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
 
+static void shortens(void **state)
+{
+  (void)state;
+  char buffer[16];
+  json_t *value = json_pack("{s:s, s:[f]}", "name", "a longer text", "list", 0.5);
+  json_brief(value, JSON_COMPACT, buffer, sizeof buffer);
+  assert_string_equal(buffer, "{\"name\":\"a l...");
+  json_brief(json_object_get(value, "list"), 0, buffer, sizeof buffer);
+  assert_string_equal(buffer, "[0.5]");
+  json_decref(value);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      IN_SCRATCH(loads_strictly),          IN_SCRATCH(hostile_files),       cmocka_unit_test(numbers_or_null),
-      cmocka_unit_test(unknown_keys),      cmocka_unit_test(typed_members), IN_SCRATCH(writes_readably),
-      IN_SCRATCH(survives_want_of_memory),
+      IN_SCRATCH(loads_strictly),     IN_SCRATCH(hostile_files),           cmocka_unit_test(numbers_or_null),
+      cmocka_unit_test(unknown_keys), cmocka_unit_test(typed_members),     IN_SCRATCH(writes_readably),
+      cmocka_unit_test(shortens),     IN_SCRATCH(survives_want_of_memory),
   };
   fault_include_jansson();
   return cmocka_run_group_tests_name("json", tests, NULL, NULL);

@@ -163,6 +163,28 @@ static void cleans(void **state)
   check_clean("a\xC3", "a?");
 }
 
+static void shortens(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text, *brief;
+  } cases[] = {
+      {"", ""},
+      {"nodule", "nodule"},
+      {"1234567", "1234567"},
+      {"12345678", "1234..."},
+      {"123ü5678", "123..."},
+      {"12ü5678", "12ü..."},
+      {"üüüüü", "üü..."},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char buffer[8];
+    memset(buffer, 'x', sizeof buffer);
+    str_brief(cases[i].text, buffer, sizeof buffer);
+    assert_string_equal(buffer, cases[i].brief);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -174,6 +196,7 @@ int main(void)
       cmocka_unit_test(numbers),
       cmocka_unit_test(numbers_are_the_same_in_every_locale),
       cmocka_unit_test(cleans),
+      cmocka_unit_test(shortens),
   };
   return cmocka_run_group_tests_name("str", tests, NULL, NULL);
 }
