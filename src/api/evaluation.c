@@ -400,7 +400,7 @@ static const char *not_for(const struct work *w, const struct metric *metric, co
 }
 
 static bool measure_one(struct work *w, const struct chosen_metric *m, const struct subject *s, int variant,
-                        const char *name, json_t *into, struct error *err)
+                        const char *name, struct shared_figures *shared, json_t *into, struct error *err)
 {
   struct measurement out;
   const char *reason = s ? not_for(w, m->metric, s) : NULL;
@@ -415,6 +415,7 @@ static bool measure_one(struct work *w, const struct chosen_metric *m, const str
       .truth = w->truth,
       .path = w->image->name,
       .variant = variant,
+      .shared = shared,
   };
   const int64_t before = evaluator_count(w->evaluator);
   const double from = now();
@@ -438,22 +439,32 @@ static bool measure_one(struct work *w, const struct chosen_metric *m, const str
   return ok && (json || error_memory(err, "a record"));
 }
 
+/* By one metric: every variant of it, or every map. */
+static bool measure_by(struct work *w, const struct chosen_metric *m, struct shared_figures *shared, struct error *err)
+{
+  json_t *into = json_object();
+  char name[NAME];
+  json_object_set_new(w->metrics, m->metric->name, into);
+  if (m->metric->variant) {
+    for (int k = 0; m->metric->variant(m->options, k, name, sizeof name); k++)
+      if (!measure_one(w, m, NULL, k, name, NULL, into, err))
+        return false;
+    return true;
+  }
+  for (int k = 0; k < w->e->n_subjects; k++)
+    if (!measure_one(w, m, &w->e->subjects[k], 0, w->e->subjects[k].name, shared, into, err))
+      return false;
+  return true;
+}
+
 static bool measure_all(struct work *w, struct error *err)
 {
   for (int i = 0; i < w->e->n_metrics; i++) {
-    const struct chosen_metric *m = &w->e->metrics[i];
-    json_t *into = json_object();
-    char name[NAME];
-    json_object_set_new(w->metrics, m->metric->name, into);
-    if (m->metric->variant) {
-      for (int k = 0; m->metric->variant(m->options, k, name, sizeof name); k++)
-        if (!measure_one(w, m, NULL, k, name, into, err))
-          return false;
-      continue;
-    }
-    for (int k = 0; k < w->e->n_subjects; k++)
-      if (!measure_one(w, m, &w->e->subjects[k], 0, w->e->subjects[k].name, into, err))
-        return false;
+    struct shared_figures shared = {0};
+    const bool ok = measure_by(w, &w->e->metrics[i], &shared, err);
+    shared_free(&shared);
+    if (!ok)
+      return false;
   }
   return true;
 }

@@ -36,7 +36,7 @@ struct infidelity {
   float *filled;
   unsigned char *hidden;
   int64_t draw;  /* that `filled` holds, -1: none */
-  double *a, *b; /* [samples] sum of the map under the square, fall of the score */
+  double *a, *b; /* [samples] sum of the map under the square, fall of the score, the same for every map */
 };
 
 static void square_of(const struct infidelity *f, int64_t i, struct perturbation *p)
@@ -48,6 +48,15 @@ static void square_of(const struct infidelity *f, int64_t i, struct perturbation
   p->x0 = (int)rng_below(seed, RNG_MASK, (uint32_t)i, 2, (uint32_t)(g->width - side + 1));
   p->y1 = p->y0 + side;
   p->x1 = p->x0 + side;
+}
+
+static void sum_under(struct infidelity *f, int64_t i)
+{
+  struct perturbation p;
+  square_of(f, i, &p);
+  for (int y = p.y0; y < p.y1; y++)
+    for (int x = p.x0; x < p.x1; x++)
+      f->a[i] += (double)f->measure->map[(int64_t)y * f->input->geometry.width + x];
 }
 
 static bool make_fill(struct infidelity *f, int64_t i, const struct perturbation *p, struct error *err)
@@ -79,8 +88,6 @@ static bool propose(void *context, int64_t i, struct perturbation *p, struct err
     const size_t row = (size_t)(p->x1 - p->x0) * (size_t)c;
     memcpy(to, f->filled + ((int64_t)y * width + p->x0) * c, row * sizeof *to);
     to += row;
-    for (int x = p->x0; x < p->x1; x++)
-      f->a[i] += (double)f->measure->map[(int64_t)y * width + x];
   }
   return true;
 }
@@ -108,13 +115,38 @@ static void report(const struct infidelity *f, const char *name, double beta, do
   measurement_spread(out, name, deviation_of(work, f->taken), f->taken, false);
 }
 
+/* Falls of the score, which the first map of an image leaves to the others. */
+static bool find_falls(struct infidelity *f, struct error *err)
+{
+  const double *known = metric_shared(f->measure, (size_t)f->samples);
+  const struct evaluation what = {
+      .stage = "infidelity",
+      .count = f->samples,
+      .local_height = f->most,
+      .local_width = f->most,
+      .context = f,
+      .propose = propose,
+      .result = take,
+  };
+  struct evaluated end;
+  if (known) {
+    memcpy(f->b, known, (size_t)f->samples * sizeof *known);
+    f->taken = f->samples;
+    return true;
+  }
+  if (!evaluate(f->measure->evaluator, &what, &end, err))
+    return false;
+  if (f->taken == f->samples)
+    metric_share(f->measure, f->b, (size_t)f->samples);
+  return true;
+}
+
 static bool hide(struct infidelity *f, const struct options *o, struct measurement *out, struct error *err)
 {
   const struct explain *explain = f->measure->explain;
   const struct fill_scene scene = {explain->card, f->input, explain->seed};
   const struct geometry *g = &f->input->geometry;
   const int side = g->height < g->width ? g->height : g->width;
-  struct evaluated end;
   if (!fill_open(&f->fill, o->fill, &scene, err))
     return false;
   f->samples = o->samples;
@@ -125,20 +157,12 @@ static bool hide(struct infidelity *f, const struct options *o, struct measureme
   f->a = mem_zero((size_t)f->samples, sizeof *f->a);
   f->b = mem_zero((size_t)f->samples, sizeof *f->b);
   double *work = mem_zero((size_t)f->samples, sizeof *work);
-  const struct evaluation what = {
-      .stage = "infidelity",
-      .count = f->samples,
-      .local_height = f->most,
-      .local_width = f->most,
-      .context = f,
-      .propose = propose,
-      .result = take,
-  };
   bool ok = (f->filled && f->hidden && f->a && f->b && work) || error_memory(err, "squares");
-  ok = ok && evaluate(f->measure->evaluator, &what, &end, err);
+  ok = ok && find_falls(f, err);
   if (ok) {
     double ab = 0, aa = 0;
     for (int64_t i = 0; i < f->taken; i++) {
+      sum_under(f, i);
       ab += f->a[i] * f->b[i];
       aa += f->a[i] * f->a[i];
     }

@@ -2,6 +2,7 @@
 #include "metrics/metric.h"
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "methods/fills_each.h"
 
@@ -52,6 +53,31 @@ json_t *metric_json(const struct metric *metric)
   return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o}", "name", metric->name, "title", metric->title, "summary",
                    metric->summary, "paper", metric->paper, "needs", list, "headline", metric->headline, "better",
                    metric->less_is_better ? "less" : "more", "parameters", params_describe(metric->params));
+}
+
+/* ---- shared between the maps of an image ------------------------------------------------------------------------ */
+
+const double *metric_shared(const struct measure *measure, size_t count)
+{
+  const struct shared_figures *shared = measure->shared;
+  return shared && shared->values && shared->count == count ? shared->values : NULL;
+}
+
+void metric_share(const struct measure *measure, const double *values, size_t count)
+{
+  struct shared_figures *shared = measure->shared;
+  if (!shared || shared->values)
+    return;
+  shared->values = mem_alloc(count * sizeof *values);
+  shared->count = count;
+  if (shared->values)
+    memcpy(shared->values, values, count * sizeof *values);
+}
+
+void shared_free(struct shared_figures *shared)
+{
+  mem_free(shared->values);
+  *shared = (struct shared_figures){0};
 }
 
 /* ---- measurements ----------------------------------------------------------------------------------------------- */

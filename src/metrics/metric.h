@@ -19,6 +19,12 @@ enum metric_needs {
   METRIC_WEIGHTS = 8, /* a model whose weights can be replaced */
 };
 
+/* What the maps of one image share: figures of a metric that depend on no map, measured with the first. */
+struct shared_figures {
+  double *values; /* NULL: not measured yet */
+  size_t count;
+};
+
 /* What is measured. */
 struct measure {
   const struct explain *explain; /* the image, the model, the seed, limits; its target is one class */
@@ -31,6 +37,7 @@ struct measure {
   const unsigned char *truth;           /* [height, width] on the model grid, or NULL */
   const char *path;                     /* of the image, as the user named it */
   int variant;                          /* of metrics that have some */
+  struct shared_figures *shared;        /* with the other maps of this image; NULL: there are none */
 };
 
 /* What was found; all JSON, so that it can be kept and taken up again. */
@@ -89,6 +96,12 @@ bool metric_pixels(const struct length *length, double base, bool vertical, cons
                    int *px, struct error *err);
 /* Whether all values of a map are equal; then it is warned of (flat-map). */
 bool metric_flat(const struct measure *measure, struct measurement *out);
+
+/* The `count` figures that an earlier map left, NULL if none did. */
+const double *metric_shared(const struct measure *measure, size_t count);
+/* Leaves them, unless there is nobody to leave them to or no memory, which costs time only. */
+void metric_share(const struct measure *measure, const double *values, size_t count);
+void shared_free(struct shared_figures *shared);
 
 /* Mean, and standard deviation with n - 1 (0 below 2). */
 double mean_of(const double *x, int64_t n);

@@ -60,6 +60,7 @@ struct region {
   unsigned char *same; /* [draws, kinds]: gives what draw 0 gives */
   double *score;       /* [draws, kinds, steps + 1] of the target */
   int *done;           /* [draws, kinds] steps scored */
+  double *random;      /* [draws, steps] scores of the random orders, for other maps of this image */
   /* of the draws at hand: */
   int first, count;  /* draws */
   float *filled;     /* [count, H, W, C]: what replaced pixels become; one for all draws unless random */
@@ -225,6 +226,31 @@ static bool take(void *context, int s, int k, const float *scores, struct error 
   return true;
 }
 
+/* Random orders do not depend on the map: with the second map of an image they are known. */
+static void recall_random(struct region *r)
+{
+  const int kind = find_kind(r, ORDER_RANDOM);
+  const double *known = metric_shared(r->measure, (size_t)r->draws * (size_t)r->steps);
+  for (int d = 0; known && kind >= 0 && d < r->draws; d++) {
+    const int64_t i = (int64_t)d * r->kinds + kind;
+    memcpy(r->score + i * (r->steps + 1) + 1, known + (int64_t)d * r->steps, (size_t)r->steps * sizeof *known);
+    r->done[i] = r->steps;
+  }
+}
+
+static void share_random(struct region *r)
+{
+  const int kind = find_kind(r, ORDER_RANDOM);
+  bool whole = kind >= 0;
+  for (int d = 0; whole && d < r->draws; d++) {
+    const int64_t i = (int64_t)d * r->kinds + kind;
+    whole = r->done[i] == r->steps;
+    memcpy(r->random + (int64_t)d * r->steps, r->score + i * (r->steps + 1) + 1, (size_t)r->steps * sizeof *r->random);
+  }
+  if (whole)
+    metric_share(r->measure, r->random, (size_t)r->draws * (size_t)r->steps);
+}
+
 /* Draws at once: as many as memory for their fills allows. */
 static int draws_at_once(const struct region *r)
 {
@@ -244,7 +270,7 @@ static bool follow(struct region *r, struct evaluated *end, struct error *err)
     r->count = r->draws - r->first < at_once ? r->draws - r->first : at_once;
     r->n_list = 0;
     for (int i = r->first * r->kinds; i < (r->first + r->count) * r->kinds; i++)
-      if (!r->same[i])
+      if (!r->same[i] && r->done[i] == 0)
         r->list[r->n_list++] = i;
     const struct sequences what = {.stage = "region",
                                    .count = r->n_list,
@@ -370,13 +396,18 @@ static bool measure_regions(struct region *r, struct measurement *out, struct er
   r->score = mem_zero(curves * ((size_t)r->steps + 1), sizeof *r->score);
   r->done = mem_zero(curves, sizeof *r->done);
   r->list = mem_zero(curves, sizeof *r->list);
-  if (!r->sums || !r->order || !r->same || !r->score || !r->done || !r->list)
+  r->random = mem_zero((size_t)r->draws * (size_t)r->steps, sizeof *r->random);
+  if (!r->sums || !r->order || !r->same || !r->score || !r->done || !r->list || !r->random)
     return error_memory(err, "curves");
   const double start = (double)evaluator_scores(r->measure->evaluator)[r->measure->target];
   for (size_t i = 0; i < curves; i++)
     r->score[i * ((size_t)r->steps + 1)] = start;
   sum_map(r);
-  return set_orders(r, err) && follow(r, &end, err) && report(r, &end, out, err);
+  recall_random(r);
+  if (!set_orders(r, err) || !follow(r, &end, err))
+    return false;
+  share_random(r);
+  return report(r, &end, out, err);
 }
 
 static bool run(const struct measure *measure, const void *options, struct measurement *out, struct error *err)
@@ -390,6 +421,7 @@ static bool run(const struct measure *measure, const void *options, struct measu
   mem_free(r.score);
   mem_free(r.done);
   mem_free(r.list);
+  mem_free(r.random);
   mem_free(r.filled);
   return ok;
 }

@@ -42,7 +42,9 @@ struct topk {
   int32_t *top, *random; /* [pixels] orders of the draw at hand */
   float *filled;
   unsigned char *hidden;
-  double *drop; /* [draws, shares, 2]: top, random */
+  double *drop;        /* [draws, shares, 2]: top, random */
+  const double *known; /* [draws, shares] falls with random pixels, found with another map of this image, or NULL */
+  int kinds;           /* that are still to be evaluated: 2, or 1 where those are known */
   int64_t taken;
 };
 
@@ -68,22 +70,22 @@ static bool parse_shares(struct topk *t, struct error *err)
   }
 }
 
-/* Evaluation i: draw, share, top or random, the last fastest. */
+/* Evaluation i: draw, share, top or random, the last fastest. With known figures there is no random. */
 static bool propose(void *context, int64_t i, struct perturbation *p, struct error *err)
 {
   struct topk *t = context;
   const struct input *input = t->measure->explain->input;
   const size_t channels = (size_t)input->channels;
-  const uint32_t draw = (uint32_t)(i / (2 * t->shares));
-  const int64_t k = t->k[i / 2 % t->shares];
-  const int32_t *order = i % 2 ? t->random : t->top;
+  const uint32_t draw = (uint32_t)(i / (t->kinds * t->shares));
+  const int64_t k = t->k[i / t->kinds % t->shares];
+  const int32_t *order = i % t->kinds ? t->random : t->top;
   p->kind = PERTURB_IMAGE;
-  if (i % (2 * t->shares) == 0) {
+  if (i % (t->kinds * t->shares) == 0) {
     const uint64_t seed = t->measure->explain->seed;
     if ((!t->fill.kind->needs_region && (i == 0 || t->fill.kind->random) &&
          !fill_values(&t->fill, draw, t->filled, err)) ||
         !order_pixels(ORDER_MORF, t->measure->map, t->pixels, seed, draw, t->top, err) ||
-        !order_pixels(ORDER_RANDOM, t->measure->map, t->pixels, seed, draw, t->random, err))
+        (!t->known && !order_pixels(ORDER_RANDOM, t->measure->map, t->pixels, seed, draw, t->random, err)))
       return false;
   }
   if (t->fill.kind->needs_region) {
@@ -105,14 +107,14 @@ static bool take(void *context, int64_t i, const float *scores, const float *act
   (void)activations;
   (void)stop;
   (void)err;
-  t->drop[i] = (double)evaluator_scores(t->measure->evaluator)[target] - (double)scores[target];
+  t->drop[i * 2 / t->kinds] = (double)evaluator_scores(t->measure->evaluator)[target] - (double)scores[target];
   t->taken = i + 1;
   return true;
 }
 
 static void report(struct topk *t, const struct evaluated *end, double *work, struct measurement *out)
 {
-  const int draws = (int)(t->taken / (2 * t->shares));
+  const int draws = (int)(t->taken / (t->kinds * t->shares));
   double total = 0, totals[3][MOST_SHARES];
   json_t *x = json_array();
   if (draws < t->draws)
@@ -149,6 +151,24 @@ static void report(struct topk *t, const struct evaluated *end, double *work, st
   measurement_detail(out, "fill", json_string(t->fill.text));
 }
 
+/* What is known goes to its place; what all maps share is left to the next. */
+static void recall_random(struct topk *t)
+{
+  t->known = metric_shared(t->measure, (size_t)t->draws * (size_t)t->shares);
+  t->kinds = t->known ? 1 : 2;
+  for (int i = 0; t->known && i < t->draws * t->shares; i++)
+    t->drop[2 * i + 1] = t->known[i];
+}
+
+static void share_random(const struct topk *t, double *work)
+{
+  if (t->known || t->taken < 2 * (int64_t)t->draws * t->shares)
+    return;
+  for (int i = 0; i < t->draws * t->shares; i++)
+    work[i] = t->drop[2 * i + 1];
+  metric_share(t->measure, work, (size_t)t->draws * (size_t)t->shares);
+}
+
 static bool vary(struct topk *t, struct measurement *out, struct error *err)
 {
   const struct explain *explain = t->measure->explain;
@@ -162,19 +182,23 @@ static bool vary(struct topk *t, struct measurement *out, struct error *err)
   t->filled = mem_zero((size_t)t->pixels * (size_t)explain->input->channels, sizeof *t->filled);
   t->hidden = mem_zero((size_t)t->pixels, 1);
   t->drop = mem_zero(2 * (size_t)t->draws * (size_t)t->shares, sizeof *t->drop);
-  double *work = mem_zero((size_t)t->draws, sizeof *work);
+  double *work = mem_zero((size_t)t->draws * (size_t)t->shares, sizeof *work);
   bool ok = (t->top && t->random && t->filled && t->hidden && t->drop && work) || error_memory(err, "top pixels");
+  if (ok)
+    recall_random(t);
   const struct evaluation what = {
       .stage = "topk",
-      .count = 2 * (int64_t)t->draws * t->shares,
+      .count = (int64_t)t->kinds * t->draws * t->shares,
       .context = t,
       .propose = propose,
       .result = take,
   };
   metric_flat(t->measure, out);
   ok = ok && evaluate(t->measure->evaluator, &what, &end, err);
-  if (ok)
+  if (ok) {
+    share_random(t, work);
     report(t, &end, work, out);
+  }
   mem_free(work);
   return ok;
 }

@@ -24,6 +24,7 @@ struct bench {
   const struct method *method;
   const void *method_options;
   const unsigned char *truth;
+  struct shared_figures *shared;
   int64_t target;
 };
 
@@ -92,6 +93,7 @@ static inline bool bench_try(struct bench *b, const char *name, const char *argu
                                   .method_options = b->method_options,
                                   .method_explain = &b->explain,
                                   .truth = b->truth,
+                                  .shared = b->shared,
                                   .path = "folder/film.png"};
   const bool ok = params_parse(metric->params, name, list, options, err) && metric->run(&measure, options, out, err);
   if (ok)

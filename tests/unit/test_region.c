@@ -95,6 +95,43 @@ static void test_enumeration(void **state)
   bench_close(&b);
 }
 
+/* What depends on no map is measured with the first of an image; the others' figures are the same as measured alone. */
+static void test_shared(void **state)
+{
+  static const struct {
+    const char *metric, *arguments;
+    int64_t first, second; /* evaluations */
+  } runs[] = {
+      {"region", "region=4 draws=3 steps=5", 1 + 9 * 5, 1 + 6 * 5},
+      {"region", "region=4 draws=2 steps=6 orders=random,morf fill=0", 1 + 3 * 6, 1 + 6},
+      {"topk", "top=10,50 draws=4", 1 + 16, 1 + 8},
+      {"infidelity", "samples=30 fill=uniform", 31, 1},
+  };
+  struct bench b;
+  (void)state;
+  open_linear(&b);
+  for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+    struct shared_figures shared = {0};
+    struct measurement alone = bench_run(&b, runs[i].metric, runs[i].arguments, negative);
+    b.shared = &shared;
+    struct measurement first = bench_run(&b, runs[i].metric, runs[i].arguments, map);
+    struct measurement second = bench_run(&b, runs[i].metric, runs[i].arguments, negative);
+    b.shared = NULL;
+    assert_int_equal(detail_in(&alone, "evaluations"), runs[i].first);
+    assert_int_equal(detail_in(&first, "evaluations"), runs[i].first);
+    assert_int_equal(detail_in(&second, "evaluations"), runs[i].second);
+    assert_true(json_equal(alone.values, second.values));
+    assert_true(json_equal(alone.spread, second.spread));
+    assert_true(json_equal(alone.curves, second.curves));
+    assert_false(json_equal(alone.values, first.values));
+    measurement_free(&alone);
+    measurement_free(&first);
+    measurement_free(&second);
+    shared_free(&shared);
+  }
+  bench_close(&b);
+}
+
 /* By hand: 2x2 regions of one pixel each with contributions 1, 2, 3, 4. */
 static void test_hand(void **state)
 {
@@ -324,6 +361,7 @@ int main(void)
       cmocka_unit_test(test_hand),           cmocka_unit_test(test_linear_curve),   cmocka_unit_test(test_enumeration),
       cmocka_unit_test(test_maps_and_steps), cmocka_unit_test(test_constant_model), cmocka_unit_test(test_border),
       cmocka_unit_test(test_inpaint),        cmocka_unit_test(test_limits),         cmocka_unit_test(test_random_maps),
+      cmocka_unit_test(test_shared),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
