@@ -2,6 +2,7 @@
 #include "cli/tables.h"
 
 #include "base/str.h"
+#include "cli/help.h"
 
 #include <stdio.h>
 #include <string.h>
