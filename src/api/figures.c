@@ -47,7 +47,7 @@ static bool draw_overlay(const struct penumbra_explanation *x, struct image *out
   const struct overlay overlay = {
       .heat = figures_heat(x),
       .title = title,
-      .unit = "score drop",
+      .unit = method_find(x->method)->unit,
       .limit = x->scale,
       .lines = lines,
       .coverage = coverage,

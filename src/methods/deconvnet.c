@@ -147,6 +147,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_deconvnet = {
     .name = "deconvnet",
     .title = "Deconvnet projection",
+    .unit = "signal",
     .summary = "what in the image excited a feature map, projected back to pixels",
     .paper = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014",
     .needs = NEEDS_GRADIENT,

@@ -103,6 +103,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_gradcam = {
     .name = "gradcam",
     .title = "Grad-CAM",
+    .unit = "signal",
     .summary = "a layer's feature maps, weighed by what they mean to the class",
     .paper = "Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM, ICCV 2017",
     .needs = NEEDS_GRADIENT,

@@ -34,6 +34,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_gradient = {
     .name = "gradient",
     .title = "Gradient",
+    .unit = "slope",
     .summary = "how the score moves with each pixel, by itself and very little",
     .paper = "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, arXiv 1312.6034, 2013",
     .needs = NEEDS_GRADIENT,

@@ -80,6 +80,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_gradient_input = {
   .name = "gradient-input",
   .title = "Gradient x input",
+  .unit = "score",
   .summary = "what each pixel adds to the score to first order",
   .paper = "Shrikumar, Greenside, Shcherbina, Kundaje: Not Just a Black Box, arXiv 1605.01713, 2016",
   .needs = NEEDS_GRADIENT,

@@ -38,6 +38,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_guided_backprop = {
     .name = "guided-backprop",
     .title = "Guided backpropagation",
+    .unit = "signal",
     .summary = "a sharp picture of what excites the units on the way to the class",
     .paper = "Springenberg, Dosovitskiy, Brox, Riedmiller: Striving for Simplicity, ICLR workshop 2015",
     .needs = NEEDS_GRADIENT,

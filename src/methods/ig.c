@@ -459,6 +459,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_ig = {
     .name = "ig",
     .title = "Integrated gradients",
+    .unit = "score",
     .summary = "attributions that add up to the score's difference from a baseline",
     .paper = "Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, ICML 2017",
     .needs = NEEDS_GRADIENT,

@@ -480,6 +480,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_kernelshap = {
     .name = "kernelshap",
     .title = "KernelSHAP",
+    .unit = "score drop",
     .summary = "Shapley values of superpixels from weighted least squares over subsets",
     .paper = "Lundberg, Lee: A Unified Approach to Interpreting Model Predictions, NeurIPS 2017",
     .needs = NEEDS_PREDICT,

@@ -374,6 +374,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_lime = {
     .name = "lime",
     .title = "LIME",
+    .unit = "score drop",
     .summary = "fit a linear model to scores of the image with superpixels hidden at random",
     .paper =
         "Ribeiro, Singh, Guestrin: \"Why should I trust you?\" Explaining the Predictions of Any Classifier, KDD 2016",

@@ -32,6 +32,7 @@ enum method_needs { NEEDS_PREDICT, NEEDS_GRADIENT };
 struct method {
   const char *name;     /* as on the command line */
   const char *title;    /* "Occlusion sensitivity" */
+  const char *unit;    /* of its map, under the bar of colours */
   const char *summary;  /* one line */
   const char *paper;    /* authors, title, venue, year */
   enum method_needs needs;

@@ -723,6 +723,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_occlusion = {
     .name = "occlusion",
     .title = "Occlusion sensitivity",
+    .unit = "score drop",
     .summary = "hide a patch at every place and watch score, winning class and strongest feature map",
     .paper = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014",
     .needs = NEEDS_PREDICT,

@@ -536,6 +536,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_rise = {
     .name = "rise",
     .title = "RISE",
+    .unit = "score drop",
     .summary = "hide random soft parts of the image and see how the score follows each pixel",
     .paper = "Petsiuk, Das, Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018",
     .needs = NEEDS_PREDICT,

@@ -209,6 +209,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_smoothgrad = {
     .name = "smoothgrad",
     .title = "SmoothGrad",
+    .unit = "slope",
     .summary = "the gradient, averaged over noisy copies of the image",
     .paper = "Smilkov, Thorat, Kim, Viegas, Wattenberg: SmoothGrad: Removing Noise by Adding Noise, 2017",
     .needs = NEEDS_GRADIENT,
