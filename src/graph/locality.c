@@ -75,7 +75,8 @@ static bool measure_windows(const struct graph *graph, struct layer *layers, int
   for (int i = 0; i < graph->n_values; i++)
     for (int a = 0; a < 2 && layers[i].head; a++) {
       const int extent = a == 0 ? layers[i].view.height : layers[i].view.width;
-      if (!(layers[i].sizes[a] = arena_array(arena, (size_t)extent + 1, sizeof(int))))
+      if (!(layers[i].sizes[a] = arena_array(arena, (size_t)extent + 1, sizeof(int))) ||
+          !(layers[i].even_sizes[a] = arena_array(arena, (size_t)extent + 1, sizeof(int))))
         return error_memory(err, "windows");
     }
   int *lo = mem_zero(2 * (size_t)graph->n_values + 2, sizeof *lo), *hi = lo ? lo + graph->n_values + 1 : NULL;
@@ -93,6 +94,7 @@ static bool measure_windows(const struct graph *graph, struct layer *layers, int
           layers[i].bound[a] = window > layers[i].bound[a] ? window : layers[i].bound[a];
           layers[i].mean[a] += (double)window / places;
           layers[i].sizes[a][window]++;
+          layers[i].even_sizes[a][window > 0 ? window + lo[i] % 2 : 0]++;
         }
     }
   }

@@ -11,16 +11,17 @@ enum { MAX_VARYING = 3 }; /* inputs of an element-wise node of the head that may
 /* One value of the head. */
 struct layer {
   bool head;
-  struct layer_view view;   /* base set by increment_base */
-  int alias;                /* id of the value whose bytes these are, or -1 */
-  int bound[2];             /* largest window, px */
-  double mean[2];           /* average window over all places of the change */
-  int *sizes[2];            /* how many of those places give a window of this size, 0..bound */
-  size_t offset;            /* of the windows' memory */
+  struct layer_view view; /* base set by increment_base */
+  int alias;              /* id of the value whose bytes these are, or -1 */
+  int bound[2];           /* largest window, px */
+  double mean[2];         /* average window over all places of the change */
+  int *sizes[2];          /* how many of those places give a window of this size, 0..bound */
+  int *even_sizes[2];     /* the same of windows that are made to begin at even places */
+  size_t offset;          /* of the windows' memory */
   struct window *window;  /* [batch] */
-  int *order;               /* positions as their windows lie in memory */
+  int *order;             /* positions as their windows lie in memory */
   int n_order;
-  bool packed;              /* windows follow one another without gaps in that order */
+  bool packed; /* windows follow one another without gaps in that order */
 };
 
 /* One per value of the graph, from the arena: head marked, views set, windows measured over all places of a change of

@@ -51,13 +51,14 @@ static bool make_pixel_node(struct increment *inc, struct stage *stage, struct e
   return true;
 }
 
-/* Upper ends of at most MAX_TOPS classes for these window sizes, least waste in all: tries every pair of cuts. */
-static int choose_tops(const int *count, int largest, int tops[MAX_TOPS])
+/* Upper ends of at most MAX_TOPS classes for these window sizes, least waste in all: tries every pair of cuts that are
+ * a multiple of `step` less than the largest. */
+static int choose_tops(const int *count, int largest, int step, int tops[MAX_TOPS])
 {
   double best = -1;
   int n = 0;
-  for (int a = 1; a <= largest; a++)
-    for (int b = a; b <= largest; b++) {
+  for (int a = 1 + (largest - 1) % step; a <= largest; a += step)
+    for (int b = a; b <= largest; b += step) {
       double cost = 0;
       for (int s = 1; s <= largest; s++)
         cost += (double)count[s] * (s <= a ? a : s <= b ? b : largest);
@@ -74,16 +75,38 @@ static int choose_tops(const int *count, int largest, int tops[MAX_TOPS])
   return n;
 }
 
+/* Size classes of a convolution's windows along an axis. Of all places, not of those that are asked for: kernels of
+ * different sizes may add up in different orders, and a window's last bit must depend neither on the others nor on how
+ * many are computed in one call. Classes differ from the map by multiples of the step, so that a window moved inwards
+ * from the end of the map begins at one, too. */
+static void make_classes(struct stage *stage, struct layer *layer, int a)
+{
+  const int extent = a == 0 ? layer->view.height : layer->view.width;
+  const int *count = stage->step == 2 ? layer->even_sizes[a] : layer->sizes[a];
+  int largest = extent;
+  while (largest > 0 && count[largest] == 0)
+    largest--;
+  largest += (extent - largest) % stage->step;
+  stage->n_tops[a] = choose_tops(count, largest, stage->step, stage->tops[a]);
+  layer->bound[a] = largest;
+}
+
 bool stage_make(struct stage *stage, const struct node *node, struct increment *inc, struct error *err)
 {
   stage->node = node;
   stage->rule = window_rule_of(node);
-  stage->real_share = stage->rule.kind == WINDOW_SLIDE ? window_real_share(&stage->rule.space) : 1;
-  /* Of all places, not of those that are asked for: kernels of different sizes may add up in different orders, and a
-   * window's last bit must depend neither on the others nor on how many are computed in one call. */
-  const struct layer *layer = &inc->layers[node->out[0]->id];
-  for (int a = 0; a < 2 && stage->rule.kind == WINDOW_SLIDE && (node->op->flags & OP_WEIGHTS); a++)
-    stage->n_tops[a] = choose_tops(layer->sizes[a], layer->bound[a], stage->tops[a]);
+  stage->real_share = 1;
+  stage->step = 1;
+  if (stage->rule.kind == WINDOW_SLIDE && (node->op->flags & OP_WEIGHTS)) {
+    if (conv_spec_of(node, 1).winograd)
+      stage->step = 2; /* skips no tap on padding, either */
+    else
+      stage->real_share = window_real_share(&stage->rule.space);
+    for (int a = 0; a < 2; a++)
+      make_classes(stage, &inc->layers[node->out[0]->id], a);
+  } else if (stage->rule.kind == WINDOW_SLIDE) {
+    stage->real_share = window_real_share(&stage->rule.space);
+  }
   return stage->rule.kind != WINDOW_POINT || (node->op->flags & OP_WEIGHTS) || make_pixel_node(inc, stage, err);
 }
 
@@ -192,25 +215,20 @@ static struct kernel *window_kernel(struct increment *inc, struct stage *stage, 
 
 /* ---- size classes ---------------------------------------------------------------------------------------------- */
 
-static void size_of(const struct rect *r, int size[2])
-{
-  size[0] = r->y1 - r->y0;
-  size[1] = r->x1 - r->x0;
-}
-
 /* Rectangle of the class a window falls into, moved inwards at the edges; the whole map where that is cheaper. */
 static struct rect class_rect(const struct stage *stage, const struct layer_view *map, const struct rect *tight)
 {
-  int size[2], top[2] = {0, 0};
-  size_of(tight, size);
+  const int y = tight->y0 - tight->y0 % stage->step, x = tight->x0 - tight->x0 % stage->step;
+  const int size[2] = {tight->y1 - y, tight->x1 - x};
+  int top[2] = {0, 0};
   for (int a = 0; a < 2; a++)
     for (int i = 0; i < stage->n_tops[a] && !top[a]; i++)
       if (size[a] <= stage->tops[a][i])
         top[a] = stage->tops[a][i];
   if (!top[0] || !top[1] || stage_prefers_whole(stage, map, (double)top[0] * top[1]))
     return (struct rect){0, 0, map->height, map->width};
-  const int y0 = tight->y0 + top[0] > map->height ? map->height - top[0] : tight->y0;
-  const int x0 = tight->x0 + top[1] > map->width ? map->width - top[1] : tight->x0;
+  const int y0 = y + top[0] > map->height ? map->height - top[0] : y;
+  const int x0 = x + top[1] > map->width ? map->width - top[1] : x;
   return (struct rect){y0, x0, y0 + top[0], x0 + top[1]};
 }
 
@@ -291,7 +309,8 @@ static void gather_windows(void *context, int64_t begin, int64_t end)
 }
 
 /* What a window holds around the change is the base's, to the bit, though a kernel of another size has computed it
- * anew: nothing later may depend on how much more than the change a window holds. */
+ * anew (tiles come out the same by themselves): nothing later may depend on how much more than the change a window
+ * holds. */
 static void restore_rims(void *context, int64_t begin, int64_t end)
 {
   const struct gather_job *j = context;
@@ -333,7 +352,7 @@ static bool convolve_class(struct increment *inc, struct stage *stage, const int
     threads_for(m, 131072 / ((int64_t)job.pitch + 1) + 1, gather_windows, &job);
     if (!kernel_run(kernel, job.to, NULL, node->shift, out->window[list[done]].data, inc->scratch, err))
       return false;
-    if (!whole)
+    if (!whole && stage->step == 1)
       threads_for(m, 131072 / ((int64_t)job.pitch + 1) + 1, restore_rims, &job);
     done += m;
   }

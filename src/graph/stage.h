@@ -23,6 +23,7 @@ struct stage {
   const struct node *node;
   struct window_rule rule;
   double real_share;                 /* of a full convolution's nominal work */
+  int step;                          /* windows of a convolution begin at multiples of it */
   int tops[2][MAX_TOPS], n_tops[2];  /* size classes of a convolution's windows, ascending */
   struct window_kernel *kernels;     /* convolutions over windows */
   struct kernel *rows[ROW_CHUNKS];   /* 1x1 convolutions over rows of pixels */

@@ -83,6 +83,7 @@ struct conv_spec conv_spec_of(const struct node *node, int64_t n)
       .n_post = node->n_post,
   };
   memcpy(spec.post, node->post, sizeof spec.post);
+  spec.winograd = conv_in_tiles(&spec);
   return spec;
 }
 

@@ -1,189 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* oneDNN behind compute.h. The first part hides the differences between its v2 and v3 C API; below it there is one
- * source for both. Every image is dense NHWC: a strided source or destination would silently fall to the library's
- * reference code, hundreds of times slower. */
+/* Kernels of oneDNN and, for some convolutions, our own. Every image is dense NHWC: a strided source or destination
+ * would silently fall to the library's reference code, hundreds of times slower. */
 #include "tensor/compute.h"
 
 #include "base/mem.h"
+#include "base/threads.h"
+#include "tensor/onednn.h"
+#include "tensor/weights.h"
+#include "tensor/winograd.h"
 
-#include <dnnl.h>
-#include <pthread.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-struct compute {
-  dnnl_engine_t engine;
-  dnnl_stream_t stream;
-};
-
-static bool failed(dnnl_status_t status, struct error *err, const char *what)
-{
-  if (status == dnnl_success)
-    return false;
-  if (status == dnnl_out_of_memory)
-    error_memory(err, what);
-  else
-    error_set(err, ERROR_FAILED, "%s: the compute library answered %s", what,
-              status == dnnl_unimplemented       ? "'not implemented'"
-              : status == dnnl_invalid_arguments ? "'invalid arguments'"
-                                                 : "with a runtime error");
-  return true;
-}
-
-/* ---- v2 and v3 ------------------------------------------------------------------------------------------------- */
-
-/* A descriptor that may be empty (`set` false). */
-struct desc {
-  bool set;
-  dnnl_memory_desc_t md; /* v2: a struct by value; v3: an owned pointer */
-};
-
-#if DNNL_VERSION_MAJOR >= 3
-#define MD(d)         ((d)->md)
-#define MD_OR_NULL(d) ((d)->set ? (d)->md : NULL)
-#else
-#define MD(d)         (&(d)->md)
-#define MD_OR_NULL(d) ((d)->set ? &(d)->md : NULL)
-#endif
-
-static void desc_free(struct desc *d)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  if (d->set)
-    dnnl_memory_desc_destroy(d->md);
-#endif
-  d->set = false;
-}
-
-static dnnl_status_t desc_by_tag(struct desc *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
-                                 dnnl_format_tag_t tag)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  dnnl_status_t status = dnnl_memory_desc_create_with_tag(&d->md, rank, dims, type, tag);
-#else
-  dnnl_status_t status = dnnl_memory_desc_init_by_tag(&d->md, rank, dims, type, tag);
-#endif
-  d->set = status == dnnl_success;
-  return status;
-}
-
-static dnnl_status_t desc_by_strides(struct desc *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
-                                     const dnnl_dims_t strides)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  dnnl_status_t status = dnnl_memory_desc_create_with_strides(&d->md, rank, dims, type, strides);
-#else
-  dnnl_status_t status = dnnl_memory_desc_init_by_strides(&d->md, rank, dims, type, strides);
-#endif
-  d->set = status == dnnl_success;
-  return status;
-}
-
-static dnnl_status_t desc_copy(struct desc *d, const_dnnl_primitive_desc_t pd, dnnl_query_t query, int index)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  dnnl_status_t status = dnnl_memory_desc_clone(&d->md, dnnl_primitive_desc_query_md(pd, query, index));
-#else
-  const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, query, index);
-  dnnl_status_t status = md ? dnnl_success : dnnl_invalid_arguments;
-  if (md)
-    d->md = *md;
-#endif
-  d->set = status == dnnl_success;
-  return status;
-}
-
-static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t alg, float alpha, float beta)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_post_ops_append_eltwise(ops, alg, alpha, beta);
-#else
-  return dnnl_post_ops_append_eltwise(ops, 1.0f, alg, alpha, beta);
-#endif
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
-#else
-  return dnnl_post_ops_append_sum(ops, 1.0f);
-#endif
-}
-
-static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, struct compute *c, const struct desc *src, const struct desc *w,
-                             const struct desc *bias, const struct desc *dst, const dnnl_dims_t strides,
-                             const dnnl_dims_t dilates, const dnnl_dims_t before, const dnnl_dims_t after,
-                             const_dnnl_primitive_attr_t attr)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_convolution_forward_primitive_desc_create(pd, c->engine, dnnl_forward_inference, dnnl_convolution_direct,
-                                                        MD(src), MD(w), MD_OR_NULL(bias), MD(dst), strides, dilates,
-                                                        before, after, attr);
-#else
-  dnnl_convolution_desc_t op;
-  dnnl_status_t status =
-      dnnl_dilated_convolution_forward_desc_init(&op, dnnl_forward_inference, dnnl_convolution_direct, MD(src), MD(w),
-                                                 MD_OR_NULL(bias), MD(dst), strides, dilates, before, after);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
-#endif
-}
-
-static dnnl_status_t conv_backward_pd(dnnl_primitive_desc_t *pd, struct compute *c, const struct desc *src,
-                                      const struct desc *w, const struct desc *dst, const dnnl_dims_t strides,
-                                      const dnnl_dims_t dilates, const dnnl_dims_t before, const dnnl_dims_t after,
-                                      const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_convolution_backward_data_primitive_desc_create(pd, c->engine, dnnl_convolution_direct, MD(src), MD(w),
-                                                              MD(dst), strides, dilates, before, after, hint, attr);
-#else
-  dnnl_convolution_desc_t op;
-  dnnl_status_t status = dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, MD(src), MD(w),
-                                                                          MD(dst), strides, dilates, before, after);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, hint);
-#endif
-}
-
-static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *pd, struct compute *c, const struct desc *src,
-                               const struct desc *w, const struct desc *bias, const struct desc *dst,
-                               const_dnnl_primitive_attr_t attr)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_matmul_primitive_desc_create(pd, c->engine, MD(src), MD(w), MD_OR_NULL(bias), MD(dst), attr);
-#else
-  dnnl_matmul_desc_t op;
-  dnnl_status_t status = dnnl_matmul_desc_init(&op, MD(src), MD(w), MD_OR_NULL(bias), MD(dst));
-  return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
-#endif
-}
-
-static dnnl_status_t eltwise_pd(dnnl_primitive_desc_t *pd, struct compute *c, dnnl_alg_kind_t alg,
-                                const struct desc *data, float alpha, float beta, const_dnnl_primitive_attr_t attr)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_eltwise_forward_primitive_desc_create(pd, c->engine, dnnl_forward_inference, alg, MD(data), MD(data),
-                                                    alpha, beta, attr);
-#else
-  dnnl_eltwise_desc_t op;
-  dnnl_status_t status = dnnl_eltwise_forward_desc_init(&op, dnnl_forward_inference, alg, MD(data), alpha, beta);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
-#endif
-}
-
-static dnnl_status_t softmax_pd(dnnl_primitive_desc_t *pd, struct compute *c, bool logarithm, const struct desc *data,
-                                int axis, const_dnnl_primitive_attr_t attr)
-{
-  dnnl_alg_kind_t alg = logarithm ? dnnl_softmax_log : dnnl_softmax_accurate;
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_softmax_forward_primitive_desc_create(pd, c->engine, dnnl_forward_inference, alg, MD(data), MD(data),
-                                                    axis, attr);
-#else
-  dnnl_softmax_v2_desc_t op;
-  dnnl_status_t status = dnnl_softmax_v2_forward_desc_init(&op, dnnl_forward_inference, alg, MD(data), MD(data), axis);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &op, attr, c->engine, NULL);
-#endif
-}
 
 /* ---- engine ---------------------------------------------------------------------------------------------------- */
 
@@ -225,152 +53,6 @@ void compute_version(char *text, size_t size)
   (void)snprintf(text, size, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
 }
 
-/* ---- weights --------------------------------------------------------------------------------------------------- */
-
-struct packed {
-  struct packed *next;
-  struct desc desc;
-  bool adjoint; /* rows and columns have changed places */
-  size_t bytes;
-  void *data;
-};
-
-struct weights {
-  const void *raw;
-  const float *scale;
-  pthread_mutex_t lock; /* guards `forms`; entries never change once they are listed */
-  struct packed *forms;
-};
-
-struct weights *weights_new(const void *raw, const float *scale)
-{
-  struct weights *w = mem_zero(1, sizeof *w);
-  if (!w)
-    return NULL;
-  w->raw = raw;
-  w->scale = scale;
-  pthread_mutex_init(&w->lock, NULL);
-  return w;
-}
-
-void weights_free(struct weights *w)
-{
-  if (!w)
-    return;
-  for (struct packed *p = w->forms; p;) {
-    struct packed *next = p->next;
-    desc_free(&p->desc);
-    mem_unmap(p->data, p->bytes);
-    mem_free(p);
-    p = next;
-  }
-  pthread_mutex_destroy(&w->lock);
-  mem_free(w);
-}
-
-size_t weights_bytes(const struct weights *w)
-{
-  size_t sum = 0;
-  for (const struct packed *p = w->forms; p; p = p->next)
-    sum += p->bytes;
-  return sum;
-}
-
-static bool reorder(struct compute *c, const struct desc *from, const void *src, const struct desc *to, void *dst,
-                    struct error *err)
-{
-  dnnl_primitive_desc_t pd = NULL;
-  dnnl_primitive_t primitive = NULL;
-  dnnl_memory_t a = NULL, b = NULL;
-  bool ok = !failed(dnnl_reorder_primitive_desc_create(&pd, MD(from), c->engine, MD(to), c->engine, NULL), err,
-                    "packing weights") &&
-            !failed(dnnl_primitive_create(&primitive, pd), err, "packing weights") &&
-            !failed(dnnl_memory_create(&a, MD(from), c->engine, (void *)(uintptr_t)src), err, "packing weights") &&
-            !failed(dnnl_memory_create(&b, MD(to), c->engine, dst), err, "packing weights");
-  if (ok) {
-    const dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}};
-    ok = !failed(dnnl_primitive_execute(primitive, c->stream, 2, args), err, "packing weights") &&
-         !failed(dnnl_stream_wait(c->stream), err, "packing weights");
-  }
-  if (a)
-    dnnl_memory_destroy(a);
-  if (b)
-    dnnl_memory_destroy(b);
-  if (primitive)
-    dnnl_primitive_destroy(primitive);
-  if (pd)
-    dnnl_primitive_desc_destroy(pd);
-  return ok;
-}
-
-/* Multiply every output channel by its factor. Channels are the rows of [channels, row], or the columns. */
-static void scale_rows(float *w, const float *scale, int64_t channels, int64_t row)
-{
-  for (int64_t i = 0; i < channels; i++)
-    for (int64_t j = 0; j < row; j++)
-      w[i * row + j] *= scale[i];
-}
-
-static void scale_columns(float *w, const float *scale, int64_t rows, int64_t channels)
-{
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < channels; j++)
-      w[i * channels + j] *= scale[j];
-}
-
-/* The form described by `want`, made on first need. `raw` describes the file's order; channels run along rows of the
- * raw matrix when `by_rows`. */
-static const void *weights_form(struct weights *w, struct compute *c, const struct desc *raw, const struct desc *want,
-                                int64_t channels, int64_t others, bool by_rows, bool adjoint, struct error *err)
-{
-  pthread_mutex_lock(&w->lock);
-  const void *found = NULL;
-  for (struct packed *p = w->forms; p && !found; p = p->next)
-    if (p->adjoint == adjoint && dnnl_memory_desc_equal(MD(&p->desc), MD(want)))
-      found = p->data;
-  float *scaled = NULL;
-  size_t raw_bytes = (size_t)channels * (size_t)others * sizeof(float);
-  struct packed *made = NULL;
-  if (!found) {
-    made = mem_zero(1, sizeof *made);
-    if (made) {
-      made->bytes = dnnl_memory_desc_get_size(MD(want));
-      made->data = mem_map(made->bytes);
-    }
-    if (w->scale)
-      scaled = mem_map(raw_bytes);
-    if (!made || !made->data || (w->scale && !scaled)) {
-      error_memory(err, "packed weights");
-    } else {
-      if (scaled) {
-        memcpy(scaled, w->raw, raw_bytes);
-        if (by_rows)
-          scale_rows(scaled, w->scale, channels, others);
-        else
-          scale_columns(scaled, w->scale, others, channels);
-      }
-      if (reorder(c, raw, scaled ? scaled : w->raw, want, made->data, err)) {
-#if DNNL_VERSION_MAJOR >= 3
-        made->desc.set = dnnl_memory_desc_clone(&made->desc.md, want->md) == dnnl_success;
-#else
-        made->desc = *want;
-#endif
-        made->adjoint = adjoint;
-        made->next = w->forms;
-        w->forms = made;
-        found = made->data;
-      }
-    }
-  }
-  if (made && !found) {
-    mem_unmap(made->data, made->bytes);
-    mem_free(made);
-  }
-  mem_unmap(scaled, raw_bytes);
-  pthread_mutex_unlock(&w->lock);
-  return found;
-}
-
 /* ---- kernels --------------------------------------------------------------------------------------------------- */
 
 enum { ARG_SRC, ARG_WEIGHTS, ARG_BIAS, ARG_DST, ARG_SCRATCH, ARG_COUNT };
@@ -383,6 +65,9 @@ struct kernel {
   const void *packed;              /* constant weights, or NULL */
   size_t scratch;
   bool reference;
+  bool in_tiles; /* there is no primitive, but: */
+  struct winograd winograd;
+  int threads;
   struct kernel *then; /* run on dst afterwards, or NULL; owned */
 };
 
@@ -561,8 +246,75 @@ static bool conv_describe(const struct conv_spec *s, struct conv_descs *d, struc
                  what);
 }
 
+/* Functions one after the other, each a pass over `count` elements. */
+static struct kernel *chain_of_steps(struct compute *c, int64_t count, const struct post *post, int n_post,
+                                     struct error *err);
+
+/* ---- convolutions in tiles ------------------------------------------------------------------------------------- */
+
+bool conv_in_tiles(const struct conv_spec *s)
+{
+  /* Measured on all shapes of the nets in docs/performance.md: 1.2 to 1.9 times as fast as direct convolution. Fewer
+   * channels than a vector, or maps whose last tiles are mostly outside, leave nothing of that. */
+  const int64_t least_channels = 16, covered = (s->oh + s->oh % 2) * (s->ow + s->ow % 2);
+  return winograd_here() && s->kh == 3 && s->kw == 3 && s->sh == 1 && s->sw == 1 && s->dh == 1 && s->dw == 1 &&
+         s->groups == 1 && s->src == NUMBER_F32 && s->dst == NUMBER_F32 && s->ic >= least_channels &&
+         s->oc >= least_channels && 2 * covered <= 3 * s->oh * s->ow;
+}
+
+/* What can ride on the write; the rest is left to passes of their own. */
+static bool post_in_tiles(const struct conv_spec *s, struct winograd *w)
+{
+  if (s->n_post != 1)
+    return s->n_post == 0;
+  switch (s->post[0].kind) {
+  case UNARY_RELU:
+    w->floor = 0;
+    return true;
+  case UNARY_CLIP:
+    w->floor = s->post[0].a;
+    w->ceiling = s->post[0].b;
+    return true;
+  case UNARY_LEAKY_RELU:
+    w->slope = s->post[0].a;
+    return true;
+  default:
+    return false;
+  }
+}
+
+static struct kernel *kernel_in_tiles(struct compute *c, const struct conv_spec *s, struct weights *weights,
+                                      bool adjoint, struct error *err)
+{
+  struct kernel *k = mem_zero(1, sizeof *k);
+  if (!k) {
+    error_memory(err, "a kernel");
+    return NULL;
+  }
+  k->compute = c;
+  k->in_tiles = true;
+  k->threads = threads_used();
+  k->winograd = adjoint ? (struct winograd){s->n, s->oc, s->oh, s->ow, s->ic, s->ih, s->iw, 2 - s->pt, 2 - s->pl, false}
+                        : (struct winograd){s->n, s->ic, s->ih, s->iw, s->oc, s->oh, s->ow, s->pt, s->pl, s->sum};
+  k->winograd.floor = -INFINITY;
+  k->winograd.ceiling = INFINITY;
+  k->winograd.slope = 1;
+  const bool rides = adjoint || post_in_tiles(s, &k->winograd);
+  k->scratch = winograd_scratch(&k->winograd, k->threads);
+  k->packed = weights_winograd(weights, s->ic, s->oc, adjoint, err);
+  if (!k->packed || (!rides && !(k->then = chain_of_steps(c, s->n * s->oh * s->ow * s->oc, s->post, s->n_post, err)))) {
+    kernel_free(k);
+    return NULL;
+  }
+  return k;
+}
+
+/* ---- convolutions of the library ------------------------------------------------------------------------------- */
+
 struct kernel *kernel_conv(struct compute *c, const struct conv_spec *s, struct weights *weights, struct error *err)
 {
+  if (s->winograd)
+    return kernel_in_tiles(c, s, weights, false, err);
   struct conv_descs d = {.src.set = false};
   struct desc chosen = {.set = false};
   struct kernel *k = NULL;
@@ -594,6 +346,8 @@ struct kernel *kernel_conv(struct compute *c, const struct conv_spec *s, struct 
 struct kernel *kernel_conv_backward(struct compute *c, const struct conv_spec *s, struct weights *weights,
                                     struct error *err)
 {
+  if (s->winograd)
+    return kernel_in_tiles(c, s, weights, true, err);
   struct conv_descs d = {.src.set = false};
   struct desc chosen = {.set = false}, none = {.set = false};
   struct kernel *k = NULL;
@@ -700,21 +454,24 @@ static struct kernel *kernel_simple(struct compute *c, dnnl_primitive_desc_t pd,
   return k;
 }
 
-struct kernel *kernel_unary(struct compute *c, int64_t count, struct post post, struct error *err)
+static struct kernel *chain_of_steps(struct compute *c, int64_t count, const struct post *post, int n_post,
+                                     struct error *err)
 {
   const dnnl_dims_t dims = {count};
-  struct step step[2];
   struct desc d = {.set = false};
   struct kernel *first = NULL, **link = &first;
   dnnl_primitive_attr_t attr = attributes(false, NULL, 0, err);
   bool ok = attr && !failed(desc_by_tag(&d, 1, dims, dnnl_f32, dnnl_a), err, "element-wise function");
-  for (int i = 0, n = steps_of(post, step); ok && i < n; i++) {
-    dnnl_primitive_desc_t pd = NULL;
-    ok =
-        !failed(eltwise_pd(&pd, c, step[i].alg, &d, step[i].alpha, step[i].beta, attr), err, "element-wise function") &&
-        (*link = kernel_simple(c, pd, &d, &d, err)) != NULL;
-    if (ok)
-      link = &(*link)->then;
+  for (int p = 0; ok && p < n_post; p++) {
+    struct step step[2];
+    for (int i = 0, n = steps_of(post[p], step); ok && i < n; i++) {
+      dnnl_primitive_desc_t pd = NULL;
+      ok = !failed(eltwise_pd(&pd, c, step[i].alg, &d, step[i].alpha, step[i].beta, attr), err,
+                   "element-wise function") &&
+           (*link = kernel_simple(c, pd, &d, &d, err)) != NULL;
+      if (ok)
+        link = &(*link)->then;
+    }
   }
   desc_free(&d);
   if (attr)
@@ -724,6 +481,11 @@ struct kernel *kernel_unary(struct compute *c, int64_t count, struct post post, 
     return NULL;
   }
   return first;
+}
+
+struct kernel *kernel_unary(struct compute *c, int64_t count, struct post post, struct error *err)
+{
+  return chain_of_steps(c, count, &post, 1, err);
 }
 
 struct kernel *kernel_softmax(struct compute *c, int64_t outer, int64_t axis, int64_t inner, bool logarithm,
@@ -747,6 +509,10 @@ struct kernel *kernel_softmax(struct compute *c, int64_t outer, int64_t axis, in
 bool kernel_run(struct kernel *k, const void *src, const void *right, const float *bias, void *dst, void *scratch,
                 struct error *err)
 {
+  if (k->in_tiles) {
+    winograd_run(&k->winograd, src, k->packed, bias, dst, scratch, k->threads);
+    return !k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err);
+  }
   /* The library takes plain pointers for what it only reads. */
   void *const handle[ARG_COUNT] = {(void *)(uintptr_t)src, (void *)(uintptr_t)(k->packed ? k->packed : right),
                                    (void *)(uintptr_t)bias, dst, scratch};

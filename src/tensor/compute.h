@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The compute kernels: a thin face over oneDNN, whose header only compute.c includes (its v2 and v3 C API both).
+/* The compute kernels: a thin face over oneDNN (onednn.h: its v2 and v3 C API both) and over our own winograd.h.
  * Data are dense: images NHWC, matrices row-major. A kernel is one primitive for fixed shapes; it may be run by one
  * thread at a time. All kernels of one `struct compute` use the thread count that was set when it was opened. */
 #ifndef PENUMBRA_TENSOR_COMPUTE_H
@@ -71,7 +71,12 @@ struct conv_spec {
   enum number src, dst; /* bias is float32 */
   struct post post[MAX_POST];
   int n_post;
+  bool winograd; /* by fewer multiplications, in tiles of 2 x 2 outputs: what conv_in_tiles says of the whole map */
 };
+
+/* Whether a layer, given by its whole map, is computed in tiles. All that computes a part of its map has to follow,
+ * and to begin at even outputs: then it gives the bits of the whole map. Depends on neither batch nor threads. */
+bool conv_in_tiles(const struct conv_spec *spec);
 
 /* dst [n,oh,ow,oc] = post(conv(src [n,ih,iw,ic], weights) + bias + dst). Weights are packed on first need. */
 struct kernel *kernel_conv(struct compute *compute, const struct conv_spec *spec, struct weights *weights,
