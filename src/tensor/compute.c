@@ -294,11 +294,21 @@ static struct kernel *kernel_in_tiles(struct compute *c, const struct conv_spec 
   k->compute = c;
   k->in_tiles = true;
   k->threads = threads_used();
-  k->winograd = adjoint ? (struct winograd){s->n, s->oc, s->oh, s->ow, s->ic, s->ih, s->iw, 2 - s->pt, 2 - s->pl, false}
-                        : (struct winograd){s->n, s->ic, s->ih, s->iw, s->oc, s->oh, s->ow, s->pt, s->pl, s->sum};
-  k->winograd.floor = -INFINITY;
-  k->winograd.ceiling = INFINITY;
-  k->winograd.slope = 1;
+  k->winograd = (struct winograd){
+      .n = s->n,
+      .ic = adjoint ? s->oc : s->ic,
+      .ih = adjoint ? s->oh : s->ih,
+      .iw = adjoint ? s->ow : s->iw,
+      .oc = adjoint ? s->ic : s->oc,
+      .oh = adjoint ? s->ih : s->oh,
+      .ow = adjoint ? s->iw : s->ow,
+      .pt = adjoint ? 2 - s->pt : s->pt,
+      .pl = adjoint ? 2 - s->pl : s->pl,
+      .sum = !adjoint && s->sum,
+      .floor = -INFINITY,
+      .ceiling = INFINITY,
+      .slope = 1,
+  };
   const bool rides = adjoint || post_in_tiles(s, &k->winograd);
   k->scratch = winograd_scratch(&k->winograd, k->threads);
   k->packed = weights_winograd(weights, s->ic, s->oc, adjoint, err);

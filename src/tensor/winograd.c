@@ -20,8 +20,8 @@
  *     M  [16][tiles of the block][32] */
 #include "tensor/winograd.h"
 
-#include "base/mem.h"
 #include "base/threads.h"
+#include "tensor/simd.h"
 
 #include <string.h>
 
@@ -53,52 +53,52 @@ struct packing {
   float *to;
 };
 
-/* G g G' of one pair of channels, in double. */
-static void transform_kernel(const float g[9], float *to)
+/* G g G' for one input channel and 32 output channels, in double: g [9][32] to rows of 32, `step` floats apart. */
+SIMD_CLONES static void transform_kernels(float g[9][WIDE], float *to, int64_t step)
 {
-  double half[4][3];
-  for (int x = 0; x < 3; x++) {
-    const double a = g[x], b = g[3 + x], c = g[6 + x];
-    half[0][x] = a;
-    half[1][x] = (a + b + c) / 2;
-    half[2][x] = (a - b + c) / 2;
-    half[3][x] = c;
-  }
-  for (int y = 0; y < 4; y++) {
-    const double a = half[y][0], b = half[y][1], c = half[y][2];
-    to[4 * y] = (float)a;
-    to[4 * y + 1] = (float)((a + b + c) / 2);
-    to[4 * y + 2] = (float)((a - b + c) / 2);
-    to[4 * y + 3] = (float)c;
-  }
+  double half[4][3][WIDE];
+  for (int x = 0; x < 3; x++)
+    for (int o = 0; o < WIDE; o++) {
+      const double a = g[x][o], b = g[3 + x][o], c = g[6 + x][o];
+      half[0][x][o] = a;
+      half[1][x][o] = (a + b + c) / 2;
+      half[2][x][o] = (a - b + c) / 2;
+      half[3][x][o] = c;
+    }
+  for (int y = 0; y < 4; y++, to += 4 * step)
+    for (int o = 0; o < WIDE; o++) {
+      const double a = half[y][0][o], b = half[y][1][o], c = half[y][2][o];
+      to[o] = (float)a;
+      to[step + o] = (float)((a + b + c) / 2);
+      to[2 * step + o] = (float)((a - b + c) / 2);
+      to[3 * step + o] = (float)c;
+    }
 }
 
+/* Output channels in blocks of 32, zeros after the last. */
 static void pack_channels(void *context, int64_t begin, int64_t end)
 {
   const struct packing *p = context;
-  for (int64_t o = begin; o < end; o++) {
-    float *to = p->to + o / WIDE * ELEMENTS * p->ic * WIDE + o % WIDE;
+  for (int64_t b = begin; b < end; b++)
     for (int64_t i = 0; i < p->ic; i++) {
-      /* The way back: channels have changed places, the kernel is turned by half a circle. */
-      const int64_t pair = p->adjoint ? i * p->oc + o : o * p->ic + i;
-      const float factor = p->scale ? p->scale[p->adjoint ? i : o] : 1;
-      float raw[9], g[9], u[ELEMENTS];
-      memcpy(raw, p->raw + (size_t)pair * sizeof raw, sizeof raw);
-      for (int k = 0; k < 9; k++)
-        g[k] = raw[p->adjoint ? 8 - k : k] * factor;
-      transform_kernel(g, u);
-      for (int f = 0; f < ELEMENTS; f++)
-        to[(f * p->ic + i) * WIDE] = u[f];
+      float g[9][WIDE] = {{0}};
+      for (int64_t o = b * WIDE; o < p->oc && o < (b + 1) * WIDE; o++) {
+        /* The way back: channels have changed places, the kernel is turned by half a circle. */
+        const int64_t pair = p->adjoint ? i * p->oc + o : o * p->ic + i;
+        const float factor = p->scale ? p->scale[p->adjoint ? i : o] : 1;
+        float raw[9];
+        memcpy(raw, p->raw + (size_t)pair * sizeof raw, sizeof raw);
+        for (int k = 0; k < 9; k++)
+          g[k][o % WIDE] = raw[p->adjoint ? 8 - k : k] * factor;
+      }
+      transform_kernels(g, p->to + (b * ELEMENTS * p->ic + i) * WIDE, p->ic * WIDE);
     }
-  }
 }
 
 void winograd_pack(const void *raw, const float *scale, int64_t ic, int64_t oc, bool adjoint, float *to)
 {
   struct packing p = {raw, scale, adjoint ? oc : ic, adjoint ? ic : oc, adjoint, to};
-  if (p.oc % WIDE)
-    memset(to, 0, winograd_weights_bytes(p.ic, p.oc));
-  threads_for(p.oc, 8, pack_channels, &p);
+  threads_for(parts_of(p.oc, WIDE), 1, pack_channels, &p);
 }
 
 /* ---- how the work is cut --------------------------------------------------------------------------------------- */
