@@ -392,7 +392,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_extremal = {
     .name = "extremal",
     .title = "Extremal perturbation",
-    .unit = "share of mask",
+    .unit = "mask",
     .summary = "for each of several areas, learn the mask of that area that holds (or loses) the score best",
     .paper =
         "Fong, Patrick, Vedaldi: Understanding Deep Networks via Extremal Perturbations and Smooth Masks, ICCV 2019",

@@ -642,7 +642,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
 const struct method method_meaningful = {
     .name = "meaningful",
     .title = "Meaningful perturbation",
-    .unit = "share of mask",
+    .unit = "mask",
     .summary =
         "learn the smallest smooth mask that destroys the score, or the smallest region that holds it; refine any map",
     .paper = "Fong, Vedaldi: Interpretable Explanations of Black Boxes by Meaningful Perturbation, ICCV 2017",
