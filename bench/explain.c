@@ -4,7 +4,7 @@
  *   bench-explain MODEL PICTURE THREADS OUT f32|bf16|auto TARGET SEED METHOD [NAME=VALUE …]
  *
  * The picture is brought to the model's size without a crop; raw scores are explained. OUT.npy gets the map on the
- * model's grid, OUT.json what the library says of the run. First line: {"load", "first": s, "peak_kib",
+ * model's grid, OUT.trace.npy the trace of a search, OUT.json what the library says of the run. First line: {"load", "first": s, "peak_kib",
  * "resident_kib"}; then it serves requests (worker.h), each a whole explanation, its opening included. */
 #include "base/files.h"
 #include "base/npy.h"
@@ -36,25 +36,32 @@ static bool explain(void *context, struct error *err)
   return e || failed(&own, err);
 }
 
+static bool write_array(const penumbra_array *array, const char *out, const char *ending, struct error *err)
+{
+  struct npy npy = {NPY_F32, array->rank, {0}, (void *)(uintptr_t)array->data};
+  struct str path;
+  memcpy(npy.dim, array->dims, (size_t)array->rank * sizeof *npy.dim);
+  str_init(&path, 4096);
+  str_printf(&path, "%s%s", out, ending);
+  const bool ok = (path.text || error_memory(err, "a path")) && npy_write(path.text, &npy, err);
+  str_free(&path);
+  return ok;
+}
+
 /* The first explanation, kept. */
 static bool write_first(const struct work *w, const char *out, double *seconds, struct error *err)
 {
   penumbra_error own = {PENUMBRA_OK, ""};
-  penumbra_array map;
+  penumbra_array map, trace;
   struct str path;
   const double from = worker_wall();
   penumbra_explanation *e = penumbra_explain(w->model, w->image, &w->request, &own);
   *seconds = worker_wall() - from;
   char *text = e ? penumbra_explanation_json(e, &own) : NULL;
   bool ok = (text && penumbra_explanation_array(e, "map", &map, &own)) || failed(&own, err);
-  str_init(&path, 4096);
-  if (ok) {
-    struct npy npy = {NPY_F32, map.rank, {0}, (void *)(uintptr_t)map.data};
-    memcpy(npy.dim, map.dims, (size_t)map.rank * sizeof *npy.dim);
-    str_printf(&path, "%s.npy", out);
-    ok = (path.text || error_memory(err, "a path")) && npy_write(path.text, &npy, err);
-  }
-  str_free(&path);
+  ok = ok && write_array(&map, out, ".npy", err);
+  if (ok && penumbra_explanation_array(e, "trace", &trace, &own))
+    ok = write_array(&trace, out, ".trace.npy", err);
   str_init(&path, 4096);
   if (ok) {
     str_printf(&path, "%s.json", out);

@@ -82,7 +82,7 @@ int main(int argc, char **argv)
   struct model *model = model_open(argv[1], &(struct model_options){.card = NULL}, &err);
   struct compute *compute = model ? compute_open(&err) : NULL;
   struct graph *graph = compute ? graph_fused(model->graph, FUSE_ALL, NULL, 0, &err) : NULL;
-  bool ok = graph && (strcmp(argv[5], "bf16") != 0 || graph_lower_bf16(graph, NULL, 0, &err));
+  bool ok = graph && (strcmp(argv[5], "bf16") != 0 || graph_lower_bf16(graph, NULL, 0, false, &err));
   struct run *run = ok ? run_new(graph, compute, batch, NULL, 0, false, &err) : NULL;
   void *memory = run ? mem_map(run_bytes(run)) : NULL;
   ok = run && (memory || error_memory(&err, "activations"));

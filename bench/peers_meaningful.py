@@ -70,10 +70,11 @@ class Work(peer.Work):
             self.full, self.base = (self.model(x)[0, self.target] for x in (self.x, self.fill))
         cells = torch.full((CELLS, CELLS), 0.5, requires_grad=True)
         adam = torch.optim.Adam([cells], lr=RATE)
-        self.best = float("inf")
+        self.best, self.looks = float("inf"), []
         for step in range(self.iterations):
             if step % LOOK == 0:
                 self.look(cells)
+                self.looks.append((step, self.best))
             dy, dx = (int(torch.randint(2 * self.jitter + 1, (), generator=self.random)) - self.jitter for _ in "yx")
             adam.zero_grad()
             self.objective(cells, self.shifted(self.x, dy, dx), self.shifted(self.fill, dy, dx)).backward()
@@ -81,10 +82,11 @@ class Work(peer.Work):
             with torch.no_grad():
                 cells.clamp_(0, 1)
         self.look(cells)
+        self.looks.append((self.iterations, self.best))
         return self.up @ self.kept @ self.up.t()
 
     def change(self, **options):
-        return super().change(**options) or {"objective": getattr(self, "best", None)}
+        return super().change(**options) or {"objective": getattr(self, "best", None), "looks": getattr(self, "looks", [])}
 
 
 if __name__ == "__main__":

@@ -228,6 +228,10 @@ static json_t *result_json(const struct penumbra_explanation *x, const struct pe
     json_object_set_new(precision, "deviation", json_number_or_null(check->deviation));
     json_object_set_new(precision, "largest_change", json_number_or_null(check->change));
   }
+  if (check->gradients) {
+    json_object_set_new(precision, "gradients_checked_on", json_integer(check->gradients));
+    json_object_set_new(precision, "gradient_deviation", json_number_or_null(check->gradient_deviation));
+  }
   json_object_set_new(method_info, "precision", precision);
   json_t *arrays = json_array();
   for (int i = 0; i < e->n_arrays; i++)

@@ -12,8 +12,9 @@ enum { NO_PIECE = -1 };
 
 /* A signal that was made apart and is added to the one that is there. */
 struct addition {
-  int from, to;  /* pieces */
-  int64_t count; /* floats, all samples */
+  int from, to; /* pieces */
+  enum dtype type;
+  int64_t count; /* elements, all samples */
 };
 
 /* One node on the way back. */
@@ -76,7 +77,7 @@ void grad_free(struct grad *g)
 
 static bool carries(const struct grad *g, const struct value *value)
 {
-  return value && !value->t.data && value->t.dtype == DTYPE_F32 && g->reached[value->id];
+  return value && !value->t.data && value->t.dtype != DTYPE_I64 && g->reached[value->id];
 }
 
 /* Values that depend on `to`; integers cut the way. */
@@ -111,7 +112,8 @@ static bool wanted_inputs(const struct grad *g, const struct node *node, unsigne
 
 /* ---- where signals lie ----------------------------------------------------------------------------------------- */
 
-static int new_piece(struct grad *g, int64_t count, int step, struct error *err)
+/* Room for the signal of a value. */
+static int new_piece(struct grad *g, const struct value *value, int step, struct error *err)
 {
   if (g->n_pieces == g->cap_pieces) {
     const int cap = g->cap_pieces ? 2 * g->cap_pieces : 64;
@@ -124,7 +126,7 @@ static int new_piece(struct grad *g, int64_t count, int step, struct error *err)
     g->cap_pieces = cap;
   }
   size_t bytes;
-  if (!size_mul((size_t)count, (size_t)g->n * sizeof(float), &bytes) || bytes > SIZE_MAX - MEM_ALIGN) {
+  if (!size_mul(tensor_bytes(&value->t), (size_t)g->n, &bytes) || bytes > SIZE_MAX - MEM_ALIGN) {
     error_set(err, ERROR_MEMORY, "a batch of %lld needs more memory than can be addressed", (long long)g->n);
     return NO_PIECE;
   }
@@ -141,7 +143,7 @@ static void use_piece(struct grad *g, int piece, int step)
 
 static bool same_form(const struct tensor *a, const struct tensor *b)
 {
-  return a->layout == b->layout && shape_equal(&a->shape, &b->shape);
+  return a->dtype == b->dtype && a->layout == b->layout && shape_equal(&a->shape, &b->shape);
 }
 
 /* The signal lies in `piece`; value gets it: handed over where the value has none and nobody else was given it, else to
@@ -156,7 +158,7 @@ static void hand_over(struct grad *g, struct step *s, const struct value *value,
   }
   if (*own == NO_PIECE)
     return;
-  s->additions[s->n_additions++] = (struct addition){piece, *own, g->n * tensor_count(&value->t)};
+  s->additions[s->n_additions++] = (struct addition){piece, *own, value->t.dtype, g->n * tensor_count(&value->t)};
   use_piece(g, *own, at);
 }
 
@@ -184,7 +186,7 @@ static bool place_inputs(struct grad *g, struct step *s, unsigned wanted, bool *
       continue;
     }
     if (*own == NO_PIECE) {
-      *own = new_piece(g, tensor_count(&in->t), at, err);
+      *own = new_piece(g, in, at, err);
       if (*own == NO_PIECE)
         return false;
       s->to_piece[k] = *own;
@@ -196,10 +198,10 @@ static bool place_inputs(struct grad *g, struct step *s, unsigned wanted, bool *
       s->add[k] = true;
       continue;
     }
-    s->to_piece[k] = new_piece(g, tensor_count(&in->t), at, err);
+    s->to_piece[k] = new_piece(g, in, at, err);
     if (s->to_piece[k] == NO_PIECE)
       return false;
-    s->additions[s->n_additions++] = (struct addition){s->to_piece[k], *own, g->n * tensor_count(&in->t)};
+    s->additions[s->n_additions++] = (struct addition){s->to_piece[k], *own, in->t.dtype, g->n * tensor_count(&in->t)};
   }
   return true;
 }
@@ -342,7 +344,7 @@ static bool plan_sweep(struct grad *g, struct error *err)
   if (!carries(g, o->from))
     return error_set(err, ERROR_FAILED, "'%.80s' does not depend on '%.80s': there is no gradient", o->from->name,
                      o->to->name);
-  g->piece_of[o->from->id] = new_piece(g, tensor_count(&o->from->t), -1, err);
+  g->piece_of[o->from->id] = new_piece(g, o->from, -1, err);
   if (g->piece_of[o->from->id] == NO_PIECE)
     return false;
   for (int i = graph->n_nodes - 1; i >= 0; i--)
@@ -379,6 +381,14 @@ static struct grad *grad_plan(const struct graph *graph, int64_t n, const struct
   return g;
 }
 
+/* Its own Relu is part of an operator's pass. Not where the signal goes elsewhere, too, behind that Relu. */
+static bool posts_itself(const struct grad *g, const struct step *s)
+{
+  const struct node *node = s->node;
+  return s->runs && s->joined == NO_PIECE && !node->residual && node->n_post == 1 && node->post[0].kind == UNARY_RELU &&
+         g->options.rule == RULE_GRADIENT && (node->op->backward->flags & BACKWARD_POST);
+}
+
 static bool prepare_step(struct grad *g, struct step *s, struct compute *compute, struct error *err)
 {
   const struct node *node = s->node;
@@ -394,6 +404,7 @@ static bool prepare_step(struct grad *g, struct step *s, struct compute *compute
       .from = s->from,
       .to = s->to,
       .add = s->add,
+      .posts = posts_itself(g, s),
       .compute = compute,
   };
   struct prepared prepared = {.state = NULL};
@@ -477,15 +488,17 @@ bool grad_execute(struct grad *g, struct error *err)
     struct step *s = &g->steps[i];
     const struct node *node = s->node;
     const int64_t count = g->n * tensor_count(&node->out[0]->t);
+    const enum dtype type = node->out[0]->t.dtype;
     if (s->joined != NO_PIECE)
-      unary_relu_backward_sum(count, s->out[0], piece_data(g, s->joined), piece_data(g, s->from_piece[0]));
+      unary_relu_backward_sum(type, count, s->out[0], piece_data(g, s->joined), piece_data(g, s->from_piece[0]));
     else
-      for (int k = node->n_post - 1; k >= 0; k--)
-        unary_post_backward(node->post[k], g->options.rule, count, s->out[0], piece_data(g, s->from_piece[0]));
+      for (int k = node->n_post - 1; k >= 0 && !s->reverse.posts; k--)
+        unary_post_backward(node->post[k], g->options.rule, type, count, s->out[0], piece_data(g, s->from_piece[0]));
     if (s->runs && !node->op->backward->run(&s->reverse, err))
       return false;
     for (int k = 0; k < s->n_additions; k++)
-      reverse_pass(true, piece_data(g, s->additions[k].to), piece_data(g, s->additions[k].from), s->additions[k].count);
+      reverse_add(s->additions[k].type, piece_data(g, s->additions[k].to), piece_data(g, s->additions[k].from),
+                  s->additions[k].count);
   }
   return true;
 }

@@ -9,10 +9,11 @@
 
 struct lowering {
   struct graph *graph;
-  bool *pinned;            /* per value: stays float32 */
-  struct value **other;    /* per value: itself in the other type, once somebody asked */
-  struct node **nodes;     /* the new list */
-  int n_nodes, n_values;   /* n_values: of the copy before any conversion was added */
+  bool reversible;
+  bool *pinned;          /* per value: stays float32 */
+  struct value **other;  /* per value: itself in the other type, once somebody asked */
+  struct node **nodes;   /* the new list */
+  int n_nodes, n_values; /* n_values: of the copy before any conversion was added */
 };
 
 static bool is_real(const struct value *value)
@@ -49,9 +50,22 @@ static struct value *in_type(struct lowering *l, struct value *value, enum dtype
   return out;
 }
 
-/* Whether this node can work on bfloat16 as it stands. */
-static bool is_capable(const struct node *node)
+/* Convolutions of so few channels, of images, are not worth it on the way back. */
+enum { FEW_CHANNELS = 4 };
+
+static bool goes_back(const struct lowering *l, const struct node *node)
 {
+  const struct backward *backward = node->op->backward;
+  const struct shape *in = &node->in[0]->t.shape;
+  return backward && (backward->flags & BACKWARD_BF16) && !l->pinned[node->out[0]->id] &&
+         !(in->rank == 4 && in->dim[1] <= FEW_CHANNELS);
+}
+
+/* Whether this node can work on bfloat16 as it stands. */
+static bool is_capable(const struct lowering *l, const struct node *node)
+{
+  if (l->reversible && !goes_back(l, node))
+    return false;
   if (!(node->op->flags & OP_BF16) || node->out[0]->t.dtype != DTYPE_F32)
     return false;
   if (node->op->flags & OP_WEIGHTS)
@@ -69,13 +83,13 @@ static bool lower_node(struct lowering *l, struct node *node, struct error *err)
 {
   struct value *out = node->out[0];
   const bool pinned = l->pinned[out->id], product = (node->op->flags & OP_WEIGHTS) != 0;
-  enum dtype want = is_capable(node) && (product || !pinned) ? DTYPE_BF16 : DTYPE_F32;
+  enum dtype want = is_capable(l, node) && (product || !pinned) ? DTYPE_BF16 : DTYPE_F32;
   if (node_is_view(node)) /* bytes as they are, unless somebody reads the result */
     want = pinned || !is_real(node->in[0]) ? DTYPE_F32 : node->in[0]->t.dtype;
   for (int k = 0; k < node->n_in; k++)
     if (is_real(node->in[k]) && !(node->in[k] = in_type(l, node->in[k], want, err)))
       return false;
-  if (is_real(out) && (is_capable(node) || node_is_view(node)))
+  if (is_real(out) && (is_capable(l, node) || node_is_view(node)))
     out->t.dtype = pinned ? DTYPE_F32 : want;
   if (node->residual && !(node->residual = in_type(l, node->residual, out->t.dtype, err)))
     return false;
@@ -83,7 +97,7 @@ static bool lower_node(struct lowering *l, struct node *node, struct error *err)
   return true;
 }
 
-bool graph_lower_bf16(struct graph *graph, struct value *const *keep, int n_keep, struct error *err)
+bool graph_lower_bf16(struct graph *graph, struct value *const *keep, int n_keep, bool reversible, struct error *err)
 {
   const size_t values = (size_t)graph->n_values + 1;
   const int n = graph->n_nodes;
@@ -92,8 +106,12 @@ bool graph_lower_bf16(struct graph *graph, struct value *const *keep, int n_keep
     edges += graph->nodes[i]->n_in + 1;
   struct node **given = mem_zero((size_t)n + 1, sizeof *given);
   struct lowering l = {
-    .graph = graph, .pinned = mem_zero(values, sizeof *l.pinned), .other = mem_zero(values, sizeof(struct value *)),
-    .nodes = mem_zero((size_t)n + (size_t)edges + 1, sizeof(struct node *)), .n_values = graph->n_values,
+      .graph = graph,
+      .reversible = reversible,
+      .pinned = mem_zero(values, sizeof *l.pinned),
+      .other = mem_zero(values, sizeof(struct value *)),
+      .nodes = mem_zero((size_t)n + (size_t)edges + 1, sizeof(struct node *)),
+      .n_values = graph->n_values,
   };
   bool ok = given && l.pinned && l.other && l.nodes;
   if (!ok)

@@ -365,7 +365,9 @@ static bool prepare(struct extremal *e, struct error *err)
     return error_memory(err, "a mask");
   if (!fill_levels(e, err))
     return false;
-  e->evaluator = evaluator_open(explain->predictor, &explain->evaluate, input->x, err);
+  struct evaluate_options evaluate = explain->evaluate;
+  evaluate.differentiates = true;
+  e->evaluator = evaluator_open(explain->predictor, &evaluate, input->x, err);
   return e->evaluator != NULL;
 }
 

@@ -190,22 +190,10 @@ static void finish(struct each *e)
     x[i] = (float)sqrt((double)x[i] / e->n);
 }
 
-/* Sweeps back run in float32: a score in another precision beside them would say less of both. */
-static void settle_precision(const struct explain *explain, const struct method *method, struct explanation *out)
-{
-  struct precision_check *check = explain->evaluate.precision;
-  if (!check || method->needs != NEEDS_GRADIENT || (!check->automatic && check->used == PRECISION_F32))
-    return;
-  if (!check->automatic)
-    explanation_warn(out, "precision-f32", "gradients are computed in f32: precision bf16 is not used");
-  *check = (struct precision_check){.used = PRECISION_F32};
-}
-
 bool method_run(const struct explain *explain, const struct method *method, const void *options,
                 struct explanation *out, struct error *err)
 {
   struct each e = {.method = method, .explain = explain, .out = out};
-  settle_precision(explain, method, out);
   const char *const *fill = fill_option(method, options, &e.offset);
   bool ok = !fill || split(&e, *fill, err);
   if (ok && e.n < 2) {

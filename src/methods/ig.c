@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Integrated gradients: Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017. Attributions
- * that add up to the score's difference from a baseline x': A = (x - x') o sum_k w_k df/dx(x' + a_k (x - x')),    a_k,
- * w_k: nodes and weights on [0, 1] Taken from the paper: the path integral. Changed: Gauss-Legendre nodes, which need
- * fewer of them; by default as many as it takes. The score is known exactly at the ends of a panel of the path, so each
- * panel says by itself how far its attributions miss its share of the difference: 1  one panel of 4 nodes; where its
- * gap is too large, one of 8 2  while the gaps add up to more than the tolerance: halve the panel with the largest gap,
- * 8 nodes for each half What a model does before its first non-linear function (its stem) is affine and the weights add
- * up to 1: the stem runs forward on the two ends alone, between which its output is interpolated, and backward once for
- * all nodes of a panel. */
+ * that add up to the score's difference from a baseline x':
+ *   A = (x - x') o sum_k w_k df/dx(x' + a_k (x - x')),    a_k, w_k: nodes and weights on [0, 1]
+ * Taken from the paper: the path integral. Changed: Gauss-Legendre nodes, which need fewer of them; by default as many
+ * as it takes. The score is known exactly at the ends of a panel of the path, so each panel says by itself how far its
+ * attributions miss its share of the difference:
+ *   1  one panel of Gauss's 4 nodes
+ *   2  until the gaps cancel to no more than the tolerance, and are not large in themselves: the panel with the largest
+ *      gap gets Kronrod's 5 further nodes, between those it has; where it has them, it becomes two panels of 4 nodes
+ * What a model does before its first non-linear function (its stem) is affine and the weights add up to 1: the stem
+ * runs forward on the two ends alone, between which its output is interpolated, and backward on weighted sums.
+ * (docs/design/gradients.md: why so.) */
 #include "methods/slopes.h"
 
 #include "base/json.h"
@@ -20,12 +23,13 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { FIRST_NODES = 4, PANEL_NODES = 8, FIXED_NODES = 50, MOST_NODES = 4096, MOST_PANELS = MOST_NODES / PANEL_NODES };
+enum { GAUSS_NODES = 4, MORE_NODES = 5, FIXED_NODES = 50, MOST_NODES = 4096, MOST_PANELS = MOST_NODES / GAUSS_NODES };
 enum { PART = 8192 }; /* floats that are worth a thread */
 
 /* Differences of scores below this are as good as none: tolerances are shares of at least this much. */
 #define LEAST_DIFFERENCE 0.01
 #define FIXED_GAP        0.05 /* relative gap above which a fixed rule has not converged */
+#define LARGE_IN_SUM     4    /* tolerances that the sizes of the gaps of all panels may add up to */
 
 struct options {
   int64_t steps, max_steps;
@@ -39,7 +43,7 @@ struct options {
 static const struct param params[] = {
     {"steps", PARAM_INT, offsetof(struct options, steps), "auto", 1, MOST_NODES, NULL, NULL, "50",
      "nodes on the path; auto: as many as the tolerance takes (rules other than gauss: 50)"},
-    {"max-steps", PARAM_INT, offsetof(struct options, max_steps), "512", FIRST_NODES, MOST_NODES, NULL, NULL, NULL,
+    {"max-steps", PARAM_INT, offsetof(struct options, max_steps), "512", GAUSS_NODES, MOST_NODES, NULL, NULL, NULL,
      "gradients that auto may take for one class and one baseline"},
     {"rule", PARAM_CHOICE, offsetof(struct options, rule), "gauss", 0, 0, "gauss|left|right|middle|trapezoid", NULL,
      "right", "nodes and weights"},
@@ -57,7 +61,9 @@ static const struct param params[] = {
 struct panel {
   double from, to, share, gap; /* share: sum of its attributions */
   double from_score, to_score;
-  float *a; /* [H,W,C] attributions */
+  float *a;    /* [H,W,C] attributions */
+  float *part; /* [H,W,C] of its Gauss nodes by Kronrod's weights; NULL once the others are there, or there are none */
+  double part_share;
 };
 
 struct ig {
@@ -70,10 +76,12 @@ struct ig {
   float *baseline;    /* [n] */
   float *start, *end; /* [path] */
   double *sum;        /* [path] of weighted gradients of a panel */
+  double *second;     /* [path] by `other` weights */
   float *back;        /* [path], then [n] */
-  double node[MOST_NODES], weight[MOST_NODES];
+  double node[MOST_NODES], weight[MOST_NODES], other[GAUSS_NODES];
+  bool two; /* sums */
   const struct panel *current;
-  struct panel panels[MOST_PANELS + 2];
+  struct panel panels[MOST_PANELS];
   int n_panels;
   int64_t used;   /* gradients of this class and baseline */
   int64_t target; /* class */
@@ -126,11 +134,16 @@ static void add_part(void *context, int64_t begin, int64_t end)
 static bool result(void *context, int64_t i, const float *scores, const float *gradient, bool *stop, struct error *err)
 {
   const struct ig *g = context;
-  struct weighting w = {g->weight[i] * (g->current->to - g->current->from), g->sum, gradient};
+  const double length = g->current->to - g->current->from;
+  struct weighting w = {g->weight[i] * length, g->sum, gradient};
   (void)scores;
   (void)stop;
   (void)err;
   threads_for((int64_t)g->path, PART, add_part, &w);
+  if (g->two) {
+    w = (struct weighting){g->other[i] * length, g->second, gradient};
+    threads_for((int64_t)g->path, PART, add_part, &w);
+  }
   return true;
 }
 
@@ -139,11 +152,11 @@ static struct backward_request request_of(const struct ig *g)
   return (struct backward_request){.target = g->target, .stem = !g->s.explain->evaluate.session.exact_full};
 }
 
-/* Integrate over a panel with `nodes` nodes. *done false: budgets ended the run before. */
-static bool integrate(struct ig *g, struct panel *p, int nodes, int64_t total, bool *done, struct error *err)
+/* Sum the gradients at the nodes of a panel. *done false: budgets ended the run before. */
+static bool sweep(struct ig *g, const struct panel *p, int nodes, bool two, int64_t total, bool *done,
+                  struct error *err)
 {
   struct evaluated end;
-  const float *x = g->s.explain->input->x;
   const struct gradients what = {
       .stage = "integrated gradients",
       .count = nodes,
@@ -154,31 +167,82 @@ static bool integrate(struct ig *g, struct panel *p, int nodes, int64_t total, b
       .before = g->used,
       .total = total,
   };
-  quadrature((enum quadrature)g->options->rule, nodes, g->node, g->weight);
   memset(g->sum, 0, g->path * sizeof *g->sum);
+  if (two)
+    memset(g->second, 0, g->path * sizeof *g->second);
   g->current = p;
+  g->two = two;
   if (!slopes_run(&g->s, &what, &end, err))
     return false;
   g->used += end.count;
   *done = end.count == nodes;
   g->stopped_by = end.stopped_by;
+  return true;
+}
+
+/* Attributions [H,W,C] from a sum of gradients, and what they add up to. */
+static bool attributions(struct ig *g, const double *sum, float *a, double *share, struct error *err)
+{
+  const float *x = g->s.explain->input->x;
+  *share = 0;
+  for (size_t k = 0; k < g->path; k++) {
+    *share += sum[k] * ((double)g->end[k] - (double)g->start[k]);
+    g->back[k] = (float)sum[k];
+  }
+  if (!g->s.info.stem)
+    memcpy(a, g->back, g->n * sizeof *a);
+  else if (!gradients_stem_back(g->s.evaluator, g->back, a, err))
+    return false;
+  for (size_t k = 0; k < g->n; k++)
+    a[k] = (float)((double)a[k] * ((double)x[k] - (double)g->baseline[k]));
+  return true;
+}
+
+static void close_panel(struct panel *p)
+{
+  mem_free(p->a);
+  mem_free(p->part);
+  p->a = p->part = NULL;
+}
+
+/* Integrate over a panel; `grows`: by Gauss's nodes, to which others may be added. */
+static bool integrate(struct ig *g, struct panel *p, int nodes, bool grows, int64_t total, bool *done,
+                      struct error *err)
+{
+  p->a = mem_alloc(g->n * sizeof *p->a);
+  p->part = grows ? mem_alloc(g->n * sizeof *p->part) : NULL;
+  if (!p->a || (grows && !p->part))
+    return error_memory(err, "attributions");
+  quadrature((enum quadrature)g->options->rule, nodes, g->node, g->weight);
+  if (grows)
+    quadrature_old_weights(g->other);
+  if (!sweep(g, p, nodes, grows, total, done, err))
+    return false;
   if (!*done)
     return true;
-  p->share = 0;
-  for (size_t k = 0; k < g->path; k++) {
-    p->share += g->sum[k] * ((double)g->end[k] - (double)g->start[k]);
-    g->back[k] = (float)g->sum[k];
-  }
-  if (g->s.info.stem) {
-    float *signal = g->back;
-    if (!gradients_stem_back(g->s.evaluator, signal, p->a, err))
-      return false;
-  } else {
-    memcpy(p->a, g->back, g->n * sizeof *p->a);
-  }
-  for (size_t k = 0; k < g->n; k++)
-    p->a[k] = (float)((double)p->a[k] * ((double)x[k] - (double)g->baseline[k]));
+  if (!attributions(g, g->sum, p->a, &p->share, err) ||
+      (grows && !attributions(g, g->second, p->part, &p->part_share, err)))
+    return false;
   p->gap = p->share - (p->to_score - p->from_score);
+  return true;
+}
+
+/* Kronrod's further nodes. *done false: budgets ended the run before, and nothing has changed. */
+static bool grow(struct ig *g, struct panel *p, bool *done, struct error *err)
+{
+  quadrature_new_nodes(g->node, g->weight);
+  if (!sweep(g, p, MORE_NODES, false, g->options->max_steps, done, err))
+    return false;
+  if (!*done)
+    return true;
+  if (!attributions(g, g->sum, p->a, &p->share, err))
+    return false;
+  for (size_t k = 0; k < g->n; k++)
+    p->a[k] = (float)((double)p->a[k] + (double)p->part[k]);
+  p->share += p->part_share;
+  p->gap = p->share - (p->to_score - p->from_score);
+  mem_free(p->part);
+  p->part = NULL;
   return true;
 }
 
@@ -193,50 +257,52 @@ static bool score_at(struct ig *g, double alpha, double *score, struct error *er
   return true;
 }
 
-static double gaps(const struct ig *g)
+/* Gaps that cancel leave the sum complete; gaps that are large in themselves say that it came about by luck. */
+static bool content(const struct ig *g, double allowed)
 {
-  double sum = 0;
-  for (int i = 0; i < g->n_panels; i++)
-    sum += fabs(g->panels[i].gap);
-  return sum;
+  double sum = 0, sizes = 0;
+  for (int i = 0; i < g->n_panels; i++) {
+    sum += g->panels[i].gap;
+    sizes += fabs(g->panels[i].gap);
+  }
+  return fabs(sum) <= allowed && sizes <= LARGE_IN_SUM * allowed;
 }
 
-static bool panel_room(struct ig *g, struct panel *p, struct error *err)
+/* Two panels instead of one. *done false: budgets ended the run before, and nothing has changed. */
+static bool halve(struct ig *g, struct panel *old, bool *done, struct error *err)
 {
-  if (!p->a)
-    p->a = mem_alloc(g->n * sizeof *p->a);
-  return p->a || error_memory(err, "attributions");
-}
-
-/* The panel with the largest gap, the leftmost of equals, becomes two. *done false: budgets ended the run before. */
-static bool halve(struct ig *g, bool *done, struct error *err)
-{
-  int worst = 0;
-  for (int i = 1; i < g->n_panels; i++)
-    if (fabs(g->panels[i].gap) > fabs(g->panels[worst].gap) ||
-        (fabs(g->panels[i].gap) == fabs(g->panels[worst].gap) && g->panels[i].from < g->panels[worst].from))
-      worst = i;
-  struct panel *old = &g->panels[worst], halves[2] = {*old, *old};
-  struct panel *room[2] = {&g->panels[g->n_panels], &g->panels[MOST_PANELS + 1]}; /* the last one is for this alone */
-  halves[0].to = halves[1].from = (old->from + old->to) / 2;
+  struct panel halves[2] = {*old, *old};
   double middle;
-  if (!score_at(g, halves[0].to, &middle, err))
-    return false;
+  halves[0].a = halves[0].part = halves[1].a = halves[1].part = NULL;
+  halves[0].to = halves[1].from = (old->from + old->to) / 2;
+  bool ok = score_at(g, halves[0].to, &middle, err);
   halves[0].to_score = halves[1].from_score = middle;
   *done = true;
-  for (int i = 0; i < 2 && *done; i++) {
-    if (!panel_room(g, room[i], err))
-      return false;
-    halves[i].a = room[i]->a;
-    if (!integrate(g, &halves[i], PANEL_NODES, g->options->max_steps, done, err))
-      return false;
+  for (int i = 0; ok && *done && i < 2; i++)
+    ok = integrate(g, &halves[i], GAUSS_NODES, true, g->options->max_steps, done, err);
+  if (!ok || !*done) {
+    close_panel(&halves[0]);
+    close_panel(&halves[1]);
+    return ok;
   }
-  if (!*done)
-    return true;
-  room[1]->a = old->a; /* the old panel's room serves the next halving */
+  close_panel(old);
   *old = halves[1];
   g->panels[g->n_panels++] = halves[0];
   return true;
+}
+
+/* The panel with the largest gap, the leftmost of equals, gets more nodes. *room false: more than there may be. */
+static bool refine(struct ig *g, bool *done, bool *room, struct error *err)
+{
+  struct panel *worst = &g->panels[0];
+  for (int i = 1; i < g->n_panels; i++) {
+    struct panel *p = &g->panels[i];
+    if (fabs(p->gap) > fabs(worst->gap) || (fabs(p->gap) == fabs(worst->gap) && p->from < worst->from))
+      worst = p;
+  }
+  *room = g->used + (worst->part ? MORE_NODES : 2 * GAUSS_NODES) <= g->options->max_steps &&
+          (worst->part || g->n_panels < MOST_PANELS);
+  return !*room || (worst->part ? grow(g, worst, done, err) : halve(g, worst, done, err));
 }
 
 /* Attributions of one class over one baseline are the sum of the panels. *converged tells whether the gap is small. */
@@ -248,14 +314,13 @@ static bool attribute(struct ig *g, double from_score, double to_score, bool *co
   const double scale = fmax(fabs(to_score - from_score), LEAST_DIFFERENCE);
   struct panel *first = &g->panels[0];
   bool done = true;
+  for (int i = 0; i < g->n_panels; i++)
+    close_panel(&g->panels[i]);
   g->used = 0;
   g->n_panels = 1;
-  first->from = 0;
-  first->to = 1;
-  first->from_score = from_score;
-  first->to_score = to_score;
-  if (!panel_room(g, first, err) ||
-      !integrate(g, first, automatic ? FIRST_NODES : (int)fixed, automatic ? o->max_steps : fixed, &done, err))
+  *first = (struct panel){.to = 1, .from_score = from_score, .to_score = to_score};
+  if (!integrate(g, first, automatic ? GAUSS_NODES : (int)fixed, automatic, automatic ? o->max_steps : fixed, &done,
+                 err))
     return false;
   if (!done)
     return error_set(err, ERROR_USAGE,
@@ -265,23 +330,11 @@ static bool attribute(struct ig *g, double from_score, double to_score, bool *co
     *converged = fabs(first->gap) <= FIXED_GAP * scale;
     return true;
   }
-  if (gaps(g) > o->tolerance * scale && g->used + PANEL_NODES <= o->max_steps) {
-    struct panel better = *first;
-    if (!panel_room(g, &g->panels[MOST_PANELS + 1], err))
+  bool room = true;
+  while (done && room && !content(g, o->tolerance * scale))
+    if (!refine(g, &done, &room, err))
       return false;
-    better.a = g->panels[MOST_PANELS + 1].a;
-    if (!integrate(g, &better, PANEL_NODES, o->max_steps, &done, err))
-      return false;
-    if (done) {
-      g->panels[MOST_PANELS + 1].a = first->a;
-      *first = better;
-    }
-  }
-  while (done && gaps(g) > o->tolerance * scale && g->used + 2 * PANEL_NODES <= o->max_steps &&
-         g->n_panels < MOST_PANELS)
-    if (!halve(g, &done, err))
-      return false;
-  *converged = gaps(g) <= o->tolerance * scale;
+  *converged = content(g, o->tolerance * scale);
   return true;
 }
 
@@ -365,9 +418,11 @@ static bool rooms(struct ig *g, struct error *err)
   g->start = mem_zero(g->path, sizeof(float));
   g->end = mem_zero(g->path, sizeof(float));
   g->sum = mem_zero(g->path, sizeof *g->sum);
+  g->second = mem_zero(g->path, sizeof *g->second);
   g->back = mem_zero(g->path > g->n ? g->path : g->n, sizeof(float));
   g->scores = mem_zero((size_t)g->s.explain->predictor->classes, sizeof(float));
-  return (g->baseline && g->start && g->end && g->sum && g->back && g->scores) || error_memory(err, "a path");
+  return (g->baseline && g->start && g->end && g->sum && g->second && g->back && g->scores) ||
+         error_memory(err, "a path");
 }
 
 static void report(struct ig *g, double full)
@@ -417,7 +472,7 @@ static bool explain_classes(struct ig *g, struct error *err)
   return ok;
 }
 
-/* Attributions of every panel are held until the end: not more than half of the memory. */
+/* Attributions of every panel are held until the end, those that may grow twice: not more than half of the memory. */
 static void reserve(struct ig *g)
 {
   const struct input *input = g->explain.input;
@@ -426,7 +481,7 @@ static void reserve(struct ig *g)
   size_t *memory = &g->explain.evaluate.session.memory;
   const size_t limit = *memory ? *memory : (size_t)1 << 30;
   const bool automatic = g->options->steps == PARAM_AUTO_INT && g->options->rule == QUADRATURE_GAUSS;
-  const size_t panels = automatic ? (size_t)g->options->max_steps / (2 * PANEL_NODES) + 3 : 1;
+  const size_t panels = automatic ? (size_t)g->options->max_steps / GAUSS_NODES + 1 : 1;
   const size_t wanted = panels * image;
   *memory = wanted < limit / 2 ? limit - wanted : limit / 2;
 }
@@ -442,12 +497,13 @@ static bool run(const struct explain *explain, const void *options, struct expla
   reserve(g);
   g->stopped_by = "complete";
   const bool ok = explain_classes(g, err);
-  for (int i = 0; i < MOST_PANELS + 2; i++)
-    mem_free(g->panels[i].a);
+  for (int i = 0; i < g->n_panels; i++)
+    close_panel(&g->panels[i]);
   mem_free(g->baseline);
   mem_free(g->start);
   mem_free(g->end);
   mem_free(g->sum);
+  mem_free(g->second);
   mem_free(g->back);
   mem_free(g->scores);
   fill_close(&g->fill);

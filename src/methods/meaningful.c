@@ -601,7 +601,9 @@ static bool prepare(struct meaningful *m, struct error *err)
   m->scene.fill = m->fill_x;
   if (!fill_open(&m->fill, m->options->fill, &scene, err) || !fill_values(&m->fill, 0, m->fill_x, err))
     return false;
-  m->evaluator = evaluator_open(explain->predictor, &explain->evaluate, input->x, err);
+  struct evaluate_options evaluate = explain->evaluate;
+  evaluate.differentiates = m->options->gradient == GRADIENT_AUTO;
+  m->evaluator = evaluator_open(explain->predictor, &evaluate, input->x, err);
   if (!m->evaluator)
     return false;
   m->differentiates = m->options->gradient == GRADIENT_AUTO && evaluator_differentiates(m->evaluator);

@@ -41,3 +41,20 @@ void quadrature(enum quadrature rule, int n, double *node, double *weight)
     weight[k] = rule != QUADRATURE_TRAPEZOID ? 1.0 / n : k == 0 || k == n - 1 ? 0.5 / (n - 1) : 1.0 / (n - 1);
   }
 }
+
+void quadrature_old_weights(double weight[4])
+{
+  weight[0] = weight[3] = 0.08502680266786775;
+  weight[1] = weight[2] = 0.16347459480071875;
+}
+
+void quadrature_new_nodes(double node[5], double weight[5])
+{
+  static const double at[3] = {0.01171987463121094, 0.17985689125184890, 0.5};
+  static const double by[3] = {0.03148868683273302, 0.13339917022614353, 0.17322149094507445};
+  for (int i = 0; i < 3; i++) {
+    node[i] = at[i];
+    node[4 - i] = 1 - at[i];
+    weight[i] = weight[4 - i] = by[i];
+  }
+}

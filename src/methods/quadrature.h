@@ -9,4 +9,9 @@ enum quadrature { QUADRATURE_GAUSS, QUADRATURE_LEFT, QUADRATURE_RIGHT, QUADRATUR
  * - 1. The trapezoid wants n >= 2. */
 void quadrature(enum quadrature rule, int n, double *node, double *weight);
 
+/* Kronrod's extension of Gauss's rule of 4 nodes to 9, exact to degree 13 (Kronrod, "Nodes and weights of quadrature
+ * formulas", 1965): the weights that the 4 then have, and the other 5 nodes and their weights. */
+void quadrature_old_weights(double weight[4]);
+void quadrature_new_nodes(double node[5], double weight[5]);
+
 #endif

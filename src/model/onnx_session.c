@@ -24,6 +24,7 @@ struct onnx_session {
   struct session base;
   const struct model *model;
   enum score score;
+  enum precision precision;
   struct compute *compute;
   struct graph *graph;                  /* fused */
   struct value *raw, *layer;            /* of the fused graph */
@@ -257,7 +258,8 @@ static bool begin_backward(struct session *base, const struct backward_request *
   struct onnx_session *s = (struct onnx_session *)base;
   if (!s->sweep) {
     const size_t taken = s->memory_bytes;
-    s->sweep = onnx_sweep_new(s->model, s->compute, s->score, s->limit > taken ? s->limit - taken : 0, err);
+    const size_t left = s->limit > taken ? s->limit - taken : 0;
+    s->sweep = onnx_sweep_new(s->model, s->compute, s->score, s->precision, left, err);
   }
   return s->sweep && onnx_sweep_begin(s->sweep, request, info, err);
 }
@@ -326,6 +328,7 @@ static struct session *open_session(const struct predictor *predictor, const str
   s->base.predictor = predictor;
   s->model = model;
   s->score = options->score;
+  s->precision = options->precision;
   struct value *layer = NULL;
   bool ok = (!options->layer || (layer = model_layer(model, options->layer, err)) != NULL) &&
             (s->compute = compute_open(err)) != NULL &&
@@ -333,7 +336,7 @@ static struct session *open_session(const struct predictor *predictor, const str
   if (ok && options->precision == PRECISION_BF16)
     ok = (compute_has_bf16() ||
           error_set(err, ERROR_USAGE, "precision: bf16 needs a CPU with AVX512-BF16, which this one lacks")) &&
-         graph_lower_bf16(s->graph, layer ? &s->graph->values[layer->id] : NULL, layer != NULL, err);
+         graph_lower_bf16(s->graph, layer ? &s->graph->values[layer->id] : NULL, layer != NULL, false, err);
   if (ok) {
     s->raw = s->graph->outputs[0];
     if (layer) {

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "graph/grad.h"
+#include "graph/lower.h"
 #include "graph/plan.h"
 #include "model/scores.h"
 
@@ -16,6 +17,7 @@ struct onnx_sweep {
   const struct model *model;
   struct compute *compute;
   enum score score;
+  enum precision precision;
   size_t limit;
   struct backward_request request;
   struct backward_info info;
@@ -31,8 +33,8 @@ struct onnx_sweep {
   void *stem_memory;
 };
 
-struct onnx_sweep *onnx_sweep_new(const struct model *model, struct compute *compute, enum score score, size_t limit,
-                                  struct error *err)
+struct onnx_sweep *onnx_sweep_new(const struct model *model, struct compute *compute, enum score score,
+                                  enum precision precision, size_t limit, struct error *err)
 {
   struct onnx_sweep *s = mem_zero(1, sizeof *s);
   if (!s) {
@@ -42,6 +44,7 @@ struct onnx_sweep *onnx_sweep_new(const struct model *model, struct compute *com
   s->model = model;
   s->compute = compute;
   s->score = score;
+  s->precision = precision;
   s->limit = limit;
   return s;
 }
@@ -159,6 +162,19 @@ static struct graph *graph_to(const struct onnx_sweep *s, const struct value *en
   return graph;
 }
 
+/* What runs for every image. */
+static bool lower(struct onnx_sweep *s, struct error *err)
+{
+  struct graph *graph = s->rest ? s->rest : s->graph;
+  struct value *keep[3];
+  int n = 0;
+  const struct value *visible[3] = {s->from, s->to, s->behind};
+  for (int i = 0; i < 3; i++)
+    if (visible[i])
+      keep[n++] = graph->values[visible[i]->id];
+  return s->precision != PRECISION_BF16 || graph_lower_bf16(graph, keep, n, true, err);
+}
+
 /* Everything up to the stem's output is known to the rest. */
 static bool split_at_stem(struct onnx_sweep *s, struct error *err)
 {
@@ -250,7 +266,8 @@ static bool begin_anew(struct onnx_sweep *s, struct error *err)
   s->info = (struct backward_info){0};
   if (request->stem && !request->from && !request->to)
     s->behind = find_stem(graph);
-  if (!(s->graph = graph_to(s, s->from, err)) || (s->behind && !split_at_stem(s, err)) || !choose_batch(s, err))
+  if (!(s->graph = graph_to(s, s->from, err)) || (s->behind && !split_at_stem(s, err)) || !lower(s, err) ||
+      !choose_batch(s, err))
     return false;
   const struct grad_options options = options_of(s);
   s->runs[0] = grad_new(graph_of(s), s->compute, 1, &options, err);

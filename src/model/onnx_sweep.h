@@ -9,9 +9,10 @@
 
 struct onnx_sweep;
 
-/* For a model that outlives it. `limit`: bytes it may use, results and images of its callers included. */
-struct onnx_sweep *onnx_sweep_new(const struct model *model, struct compute *compute, enum score score, size_t limit,
-                                  struct error *err);
+/* For a model that outlives it. `limit`: bytes it may use, results and images of its callers included. In bf16 the
+ * stem, scores and what a sweep ends at are float32 all the same. */
+struct onnx_sweep *onnx_sweep_new(const struct model *model, struct compute *compute, enum score score,
+                                  enum precision precision, size_t limit, struct error *err);
 void onnx_sweep_free(struct onnx_sweep *sweep);
 
 /* As session_ops has them. */

@@ -110,12 +110,19 @@ static bool affine_forward(const struct call *call, struct error *err)
   const int64_t c = channels_of(node), count = call->n * tensor_count(&node->out[0]->t);
   const bool bounded = node->n_post > 0 && !separate(node->post[0]);
   struct affine_job job = {
-    call->in[0], node->scale, node->shift, call->residual, call->out[0], c,
-    .lo = !bounded ? -INFINITY : node->post[0].kind == UNARY_RELU ? 0 : node->post[0].a,
-    .hi = !bounded || node->post[0].kind == UNARY_RELU ? INFINITY : node->post[0].b,
+      call->in[0],
+      node->scale,
+      node->shift,
+      call->residual,
+      call->out[0],
+      c,
+      .lo = !bounded                           ? -INFINITY
+            : node->post[0].kind == UNARY_RELU ? 0
+                                               : node->post[0].a,
+      .hi = !bounded || node->post[0].kind == UNARY_RELU ? INFINITY : node->post[0].b,
   };
-  threads_for(count / c, LOOP_GRAIN / c + 1,
-              node->out[0]->t.dtype == DTYPE_BF16 ? affine_rows_bf16 : affine_rows, &job);
+  threads_for(count / c, LOOP_GRAIN / c + 1, node->out[0]->t.dtype == DTYPE_BF16 ? affine_rows_bf16 : affine_rows,
+              &job);
   for (int i = 0; i < node->n_post; i++)
     if (s->kernel[i] && !kernel_run(s->kernel[i], call->out[0], NULL, NULL, call->out[0], NULL, err))
       return false;
@@ -123,7 +130,7 @@ static bool affine_forward(const struct call *call, struct error *err)
 }
 
 struct backward_job {
-  const float *scale, *g;
+  const float *scale, *g, *y; /* y: where it is not above 0 nothing passes; NULL: everything does */
   float *to;
   int64_t c;
   bool add;
@@ -134,11 +141,30 @@ SIMD_CLONES static void backward_rows(void *context, int64_t begin, int64_t end)
   const struct backward_job *j = context;
   const int64_t c = j->c;
   for (int64_t r = begin; r < end; r++) {
-    const float *g = j->g + r * c;
+    const float *g = j->g + r * c, *y = j->y ? j->y + r * c : NULL;
     float *to = j->to + r * c;
     for (int64_t i = 0; i < c; i++) {
-      const float v = g[i] * (j->scale ? j->scale[i] : 1.0f);
+      float v = g[i] * (j->scale ? j->scale[i] : 1.0f);
+      if (y)
+        v *= y[i] > 0.0f ? 1.0f : 0.0f;
       to[i] = j->add ? to[i] + v : v;
+    }
+  }
+}
+
+SIMD_CLONES static void backward_rows_bf16(void *context, int64_t begin, int64_t end)
+{
+  const struct backward_job *j = context;
+  const int64_t c = j->c;
+  for (int64_t r = begin; r < end; r++) {
+    const uint16_t *g = (const uint16_t *)(const void *)j->g + r * c;
+    const uint16_t *y = j->y ? (const uint16_t *)(const void *)j->y + r * c : NULL;
+    uint16_t *to = (uint16_t *)(void *)j->to + r * c;
+    for (int64_t i = 0; i < c; i++) {
+      float v = bf16_to_float(g[i]) * (j->scale ? j->scale[i] : 1.0f);
+      if (y)
+        v *= bf16_to_float(y[i]) > 0.0f ? 1.0f : 0.0f;
+      to[i] = bf16_from_float(j->add ? bf16_to_float(to[i]) + v : v);
     }
   }
 }
@@ -146,17 +172,30 @@ SIMD_CLONES static void backward_rows(void *context, int64_t begin, int64_t end)
 static bool backward_run(const struct reverse *r, struct error *err)
 {
   const int64_t c = channels_of(r->node), count = r->n * tensor_count(&r->node->out[0]->t);
-  struct backward_job job = {r->node->scale, r->from[0], r->to[0], c, r->add[0]};
+  struct backward_job job = {.scale = r->node->scale, .g = r->from[0], .to = r->to[0], .c = c, .add = r->add[0]};
+  if (r->posts)
+    job.y = r->out[0];
   (void)err;
-  threads_for(count / c, LOOP_GRAIN / c + 1, backward_rows, &job);
+  threads_for(count / c, LOOP_GRAIN / c + 1,
+              r->node->out[0]->t.dtype == DTYPE_BF16 ? backward_rows_bf16 : backward_rows, &job);
   return true;
 }
 
-static const struct backward affine_backward = {.flags = BACKWARD_ADDS | BACKWARD_INPLACE, .run = backward_run};
+static const struct backward affine_backward = {
+    .flags = BACKWARD_ADDS | BACKWARD_INPLACE | BACKWARD_BF16 | BACKWARD_POST, .run = backward_run};
 
 OP_TABLE(affine) = {
-  {.type = "Affine", .domain = "penumbra", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1,
-   .flags = OP_FUSES | OP_INPLACE | OP_POINTWISE | OP_BF16, .shape = affine_shape, .prepare = affine_prepare,
-   .release = affine_release, .forward = affine_forward, .backward = &affine_backward},
-  {.type = NULL},
+    {.type = "Affine",
+     .domain = "penumbra",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .flags = OP_FUSES | OP_INPLACE | OP_POINTWISE | OP_BF16,
+     .shape = affine_shape,
+     .prepare = affine_prepare,
+     .release = affine_release,
+     .forward = affine_forward,
+     .backward = &affine_backward},
+    {.type = NULL},
 };

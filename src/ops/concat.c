@@ -84,7 +84,7 @@ static bool concat_backward_run(const struct reverse *r, struct error *err)
   return true;
 }
 
-static const struct backward concat_backward = {.flags = BACKWARD_ADDS, .run = concat_backward_run};
+static const struct backward concat_backward = {.flags = BACKWARD_ADDS | BACKWARD_BF16, .run = concat_backward_run};
 
 struct split {
   int axis;
@@ -205,9 +205,23 @@ static bool split_backward_run(const struct reverse *r, struct error *err)
 static const struct backward split_backward = {.flags = BACKWARD_ADDS, .run = split_backward_run};
 
 OP_TABLE(concat) = {
-  {.type = "Concat", .since = 1, .min_in = 1, .max_in = -1, .max_out = 1, .flags = OP_BF16, .shape = concat_shape,
-   .forward = concat_forward, .window = concat_window, .backward = &concat_backward},
-  {.type = "Split", .since = 1, .min_in = 1, .max_in = 2, .max_out = -1, .shape = split_shape,
-   .forward = split_forward, .backward = &split_backward},
-  {.type = NULL},
+    {.type = "Concat",
+     .since = 1,
+     .min_in = 1,
+     .max_in = -1,
+     .max_out = 1,
+     .flags = OP_BF16,
+     .shape = concat_shape,
+     .forward = concat_forward,
+     .window = concat_window,
+     .backward = &concat_backward},
+    {.type = "Split",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 2,
+     .max_out = -1,
+     .shape = split_shape,
+     .forward = split_forward,
+     .backward = &split_backward},
+    {.type = NULL},
 };

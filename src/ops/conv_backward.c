@@ -72,7 +72,7 @@ static bool prepare(const struct node *node, int64_t n, struct compute *compute,
   if (!s)
     return error_memory(err, "a convolution");
   bool ok = true;
-  if (few_channels(node)) {
+  if (few_channels(node) && node->in[0]->t.dtype == DTYPE_F32) {
     for (s->rows = TILE_ROWS < space->out[0] ? TILE_ROWS : space->out[0]; space->out[0] % s->rows; s->rows--)
       ;
     const int64_t columns = space->kernel[0] * space->kernel[1] * c->ic, pixels = s->rows * space->out[1];
@@ -160,4 +160,4 @@ static bool run(const struct reverse *r, struct error *err)
   return s->turned ? run_few(r, s, err) : kernel_run(s->kernel, r->from[0], NULL, NULL, r->to[0], r->scratch, err);
 }
 
-const struct backward backward_conv = {.prepare = prepare, .release = release, .run = run};
+const struct backward backward_conv = {.flags = BACKWARD_BF16, .prepare = prepare, .release = release, .run = run};

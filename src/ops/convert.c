@@ -48,8 +48,28 @@ static bool convert_forward(const struct call *call, struct error *err)
   return true;
 }
 
+/* The signal of a value is of the value's type: back through a conversion it is converted the other way. */
+static bool convert_backward(const struct reverse *r, struct error *err)
+{
+  (void)err;
+  struct convert_job job = {r->from[0], r->to[0]};
+  const int64_t count = r->n * tensor_count(&r->node->out[0]->t);
+  threads_for(count, LOOP_GRAIN, r->node->out[0]->t.dtype == DTYPE_BF16 ? widen : narrow, &job);
+  return true;
+}
+
+static const struct backward backward = {.flags = BACKWARD_BF16, .run = convert_backward};
+
 OP_TABLE(convert) = {
-  {.type = "Convert", .domain = "penumbra", .since = 1, .min_in = 1, .max_in = 1, .max_out = 1,
-   .flags = OP_POINTWISE | OP_BF16, .shape = convert_shape, .forward = convert_forward},
-  {.type = NULL},
+    {.type = "Convert",
+     .domain = "penumbra",
+     .since = 1,
+     .min_in = 1,
+     .max_in = 1,
+     .max_out = 1,
+     .flags = OP_POINTWISE | OP_BF16,
+     .shape = convert_shape,
+     .forward = convert_forward,
+     .backward = &backward},
+    {.type = NULL},
 };

@@ -22,6 +22,11 @@ static void release(void *state)
   mem_free(p);
 }
 
+static enum number number_of(const struct value *value)
+{
+  return value->t.dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32;
+}
+
 static bool varies(const struct node *node, int i)
 {
   return node_has(node, i) && !node->in[i]->t.data;
@@ -74,6 +79,8 @@ static bool matmul_prepare(const struct node *node, int64_t n, struct compute *c
   if (way == MATMUL_ONE) {
     left.m *= n * lead;
     left.adjoint = true;
+    left.src = number_of(node->out[0]);
+    left.dst = number_of(node->in[0]);
     return make(compute, &left, node->weights, NULL, out, err);
   }
   if (way == MATMUL_BATCHED)
@@ -116,20 +123,26 @@ static bool gemm_prepare(const struct node *node, int64_t n, struct compute *com
 {
   const struct gemm *g = node->params;
   if (gemm_flat(g)) {
-    const struct matmul_spec left = {
-      .b = 1, .m = n * g->m, .k = g->n, .n = g->k, .weights_transposed = !g->trans_b, .adjoint = true};
+    const struct matmul_spec left = {.b = 1,
+                                     .m = n * g->m,
+                                     .k = g->n,
+                                     .n = g->k,
+                                     .weights_transposed = !g->trans_b,
+                                     .adjoint = true,
+                                     .src = number_of(node->out[0]),
+                                     .dst = number_of(node->in[0])};
     return make(compute, varies(node, 0) ? &left : NULL, node->weights, NULL, out, err);
   }
   /* A is [m,k], or [k,m] where it is transposed: then its signal is B dC^T. */
   struct matmul_spec left = {.b = 1, .m = g->m, .k = g->n, .n = g->k, .weights_transposed = !g->trans_b};
   if (g->trans_a)
     left = (struct matmul_spec){
-      .b = 1, .m = g->k, .k = g->n, .n = g->m, .src_transposed = g->trans_b, .weights_transposed = true};
+        .b = 1, .m = g->k, .k = g->n, .n = g->m, .src_transposed = g->trans_b, .weights_transposed = true};
   /* B is [k,n], or [n,k]: then its signal is dC^T A. */
   struct matmul_spec right = {.b = 1, .m = g->k, .k = g->m, .n = g->n, .src_transposed = !g->trans_a};
   if (g->trans_b)
     right = (struct matmul_spec){
-      .b = 1, .m = g->n, .k = g->m, .n = g->k, .src_transposed = true, .weights_transposed = g->trans_a};
+        .b = 1, .m = g->n, .k = g->m, .n = g->k, .src_transposed = true, .weights_transposed = g->trans_a};
   return make(compute, varies(node, 0) ? &left : NULL, NULL, varies(node, 1) ? &right : NULL, out, err);
 }
 
@@ -175,7 +188,15 @@ static bool gemm_run(const struct reverse *r, struct error *err)
   return true;
 }
 
-const struct backward backward_matmul = {
-  .keeps_of = keeps_of, .sends = sends, .prepare = matmul_prepare, .release = release, .run = matmul_run};
-const struct backward backward_gemm = {
-  .keeps_of = keeps_of, .sends = sends, .prepare = gemm_prepare, .release = release, .run = gemm_run};
+const struct backward backward_matmul = {.flags = BACKWARD_BF16,
+                                         .keeps_of = keeps_of,
+                                         .sends = sends,
+                                         .prepare = matmul_prepare,
+                                         .release = release,
+                                         .run = matmul_run};
+const struct backward backward_gemm = {.flags = BACKWARD_BF16,
+                                       .keeps_of = keeps_of,
+                                       .sends = sends,
+                                       .prepare = gemm_prepare,
+                                       .release = release,
+                                       .run = gemm_run};

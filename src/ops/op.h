@@ -38,8 +38,9 @@ struct prepared {
  * too, and factors and divisors that are computed from the image are taken as constants. */
 enum rule { RULE_GRADIENT, RULE_GUIDED, RULE_DECONV };
 
-/* One reverse execution of a node on n samples. Signals are float32, n dense blocks each, laid out like the value they
- * belong to. What is fused into the node (residual, post) has been dealt with; scale and shift have not. */
+/* One reverse execution of a node on n samples. Signals are n dense blocks each, laid out like the value they belong
+ * to: float32, or bfloat16 where that value is, which only operators with BACKWARD_BF16 meet. What is fused into the
+ * node (residual, post) has been dealt with, but see BACKWARD_POST; scale and shift have not. */
 struct reverse {
   const struct node *node;
   int64_t n;
@@ -50,6 +51,7 @@ struct reverse {
   const float *const *from; /* signal of out[i]; NULL: none */
   float *const *to;         /* signal of in[i], to be written; NULL: not wanted. Overlaps no other but as flags say */
   const bool *add;          /* BACKWARD_ADDS: to[i] holds a signal that is to be added to */
+  bool posts;               /* BACKWARD_POST: the fused Relu is still to be dealt with */
   void *state;              /* from prepare, or NULL */
   void *scratch;            /* 64-byte aligned */
   struct compute *compute;
@@ -62,6 +64,8 @@ enum backward_flags {
   BACKWARD_RECTIFIES = 8,  /* a rectifier: rules other than the gradient's are defined for it */
   BACKWARD_ACTIVATES = 16, /* another activation, which those rules treat as a rectifier */
   BACKWARD_STRAIGHT = 32,  /* the derivative is that of a staircase's slope (quantisation) */
+  BACKWARD_BF16 = 64,      /* goes back through bfloat16 values; inputs and outputs are of one type, but Convert's */
+  BACKWARD_POST = 128,     /* deals with a fused Relu itself, by the gradient's rule: out[0] is there */
 };
 
 #define BACKWARD_IN(i) (1u << (i))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/reverse.h"
 
+#include "base/bf16.h"
 #include "base/threads.h"
 #include "tensor/simd.h"
 
@@ -29,6 +30,35 @@ static void add_some(const void *context, int64_t n, char *const *p, const int64
     add_row(context, n, p, stride);
 }
 
+SIMD_CLONES static void add_dense_bf16(uint16_t *to, const uint16_t *from, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    to[i] = bf16_from_float(bf16_to_float(to[i]) + bf16_to_float(from[i]));
+}
+
+static void add_some_bf16(const void *context, int64_t n, char *const *p, const int64_t *stride)
+{
+  uint16_t *to = (uint16_t *)(void *)p[0];
+  const uint16_t *from = (const uint16_t *)(const void *)p[1];
+  (void)context;
+  if (stride[0] == 1 && stride[1] == 1)
+    add_dense_bf16(to, from, n);
+  else
+    for (int64_t i = 0; i < n; i++)
+      add_dense_bf16(to + i * stride[0], from + i * stride[1], 1);
+}
+
+static void move_bf16(const struct loop *loop, bool add, uint16_t *to, const uint16_t *from)
+{
+  if (loop_count(loop) == 0)
+    return;
+  if (add)
+    loop_run(loop, (size_t[]){sizeof *to, sizeof *from}, (void *const[]){to, (void *)(uintptr_t)from}, LOOP_GRAIN,
+             add_some_bf16, NULL);
+  else
+    loop_copy(loop, sizeof *to, to, from);
+}
+
 void reverse_move(const struct loop *loop, bool add, float *to, const float *from)
 {
   if (loop_count(loop) == 0)
@@ -50,7 +80,11 @@ void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, 
   loop_push(&loop, r->n, (const int64_t[]){tensor_count(to_tensor), tensor_count(from_tensor)});
   for (int d = 0; d < to_tensor->shape.rank; d++)
     loop_push(&loop, box->dim[order[d]], (const int64_t[]){box->to[order[d]], box->from[order[d]]});
-  reverse_move(&loop, add, to + box->to_offset, from + box->from_offset);
+  if (to_tensor->dtype == DTYPE_BF16)
+    move_bf16(&loop, add, (uint16_t *)(void *)to + box->to_offset,
+              (const uint16_t *)(const void *)from + box->from_offset);
+  else
+    reverse_move(&loop, add, to + box->to_offset, from + box->from_offset);
 }
 
 void reverse_pass(bool add, float *to, const float *from, int64_t count)
@@ -61,6 +95,17 @@ void reverse_pass(bool add, float *to, const float *from, int64_t count)
   loop_begin(&loop, 2);
   loop_push(&loop, count, (const int64_t[]){1, 1});
   reverse_move(&loop, add, to, from);
+}
+
+void reverse_add(enum dtype type, void *to, const void *from, int64_t count)
+{
+  struct loop loop;
+  loop_begin(&loop, 2);
+  loop_push(&loop, count, (const int64_t[]){1, 1});
+  if (type == DTYPE_BF16)
+    move_bf16(&loop, true, to, from);
+  else
+    reverse_move(&loop, true, to, from);
 }
 
 void reverse_nothing(const struct reverse *r, int i)

@@ -14,7 +14,9 @@
 void reverse_move(const struct loop *loop, bool add, float *to, const float *from);
 /* `count` elements: to = from, or to += from. */
 void reverse_pass(bool add, float *to, const float *from, int64_t count);
-/* The same for a box: `to` and `from` of the box are strides of the two tensors' signals. */
+/* The sum for signals of a type; bfloat16 is added in float32 and rounded. */
+void reverse_add(enum dtype type, void *to, const void *from, int64_t count);
+/* The same for a box, in the tensors' type: `to` and `from` of the box are strides of the two tensors' signals. */
 void reverse_box(const struct reverse *r, const struct loop_box *box, bool add, const struct tensor *to_tensor,
                  float *to, const struct tensor *from_tensor, const float *from);
 /* Nothing reaches input i, or nothing yet: zeros, unless its signal is to be added to. */

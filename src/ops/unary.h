@@ -34,9 +34,9 @@ struct derivative {
 };
 
 /* The way back through a fused Relu or Clip, in place: `y` is what it wrote, `g` the signal, n elements. */
-void unary_post_backward(struct post post, enum rule rule, int64_t n, const float *y, float *g);
+void unary_post_backward(struct post post, enum rule rule, enum dtype type, int64_t n, const void *y, void *g);
 /* The same of g + more, for a Relu and the plain gradient. */
-void unary_relu_backward_sum(int64_t n, const float *y, const float *more, float *g);
+void unary_relu_backward_sum(enum dtype type, int64_t n, const void *y, const void *more, void *g);
 
 extern const struct derivative derivative_relu, derivative_leaky_relu, derivative_thresholded_relu, derivative_elu,
     derivative_selu, derivative_celu, derivative_sigmoid, derivative_hard_sigmoid, derivative_hard_swish,

@@ -3,6 +3,7 @@
  * Clip at their bounds 0, Abs and Sign at 0, the others by the comparison that is written down. */
 #include "ops/unary.h"
 
+#include "base/bf16.h"
 #include "base/threads.h"
 #include "ops/loop.h"
 #include "ops/reverse.h"
@@ -195,18 +196,59 @@ static bool clip_sends(const struct node *node, enum rule rule, unsigned *inputs
   return true;
 }
 
-void unary_post_backward(struct post post, enum rule rule, int64_t n, const float *y, float *g)
+struct half_part {
+  struct part part; /* at and g are set for a piece at a time */
+  const uint16_t *y;
+  uint16_t *g;
+};
+
+/* By the rows for float32, a piece at a time. */
+static void half_part_run(void *context, int64_t begin, int64_t end)
+{
+  enum { PIECE = 1024 };
+  const struct half_part *h = context;
+  float y[PIECE], g[PIECE];
+  for (int64_t i = begin; i < end; i += PIECE) {
+    const int64_t n = end - i < PIECE ? end - i : PIECE;
+    struct part part = h->part;
+    for (int64_t k = 0; k < n; k++) {
+      y[k] = h->y ? bf16_to_float(h->y[i + k]) : 0;
+      g[k] = bf16_to_float(h->g[i + k]);
+    }
+    part.at = h->y ? y : NULL;
+    part.g = part.to = g;
+    part_run(&part, 0, n);
+    for (int64_t k = 0; k < n; k++)
+      h->g[i + k] = bf16_from_float(g[k]);
+  }
+}
+
+/* Relu by the gradient's rule is a mask: the bits as they are, or 0. */
+SIMD_CLONES static void half_mask(void *context, int64_t begin, int64_t end)
+{
+  const struct half_part *h = context;
+  const int16_t *y = (const int16_t *)(const void *)h->y; /* the sign is that of the number */
+  uint16_t *g = h->g;
+  for (int64_t i = begin; i < end; i++)
+    g[i] = y[i] > 0 ? g[i] : 0;
+}
+
+void unary_post_backward(struct post post, enum rule rule, enum dtype type, int64_t n, const void *y, void *g)
 {
   static const struct derivative relu = {{.flags = BACKWARD_RECTIFIES}, relu_row},
                                  clip = {{.flags = BACKWARD_RECTIFIES}, clip_row};
   const struct function f = {.a = post.a, .b = post.b};
   struct part part = {post.kind == UNARY_RELU ? &relu : &clip, &f, rule, y, g, g, false};
-  threads_for(n, LOOP_GRAIN, part_run, &part);
+  struct half_part half = {part, y, g};
+  if (type != DTYPE_BF16)
+    threads_for(n, LOOP_GRAIN, part_run, &part);
+  else
+    threads_for(n, LOOP_GRAIN, post.kind == UNARY_RELU && rule == RULE_GRADIENT ? half_mask : half_part_run, &half);
 }
 
 struct joint {
-  const float *y, *more;
-  float *g;
+  const void *y, *more;
+  void *g;
 };
 
 SIMD_CLONES static void joint_row(int64_t n, const float *y, const float *more, float *g)
@@ -218,13 +260,25 @@ SIMD_CLONES static void joint_row(int64_t n, const float *y, const float *more, 
 static void joint_part(void *context, int64_t begin, int64_t end)
 {
   const struct joint *j = context;
-  joint_row(end - begin, j->y + begin, j->more + begin, j->g + begin);
+  joint_row(end - begin, (const float *)j->y + begin, (const float *)j->more + begin, (float *)j->g + begin);
 }
 
-void unary_relu_backward_sum(int64_t n, const float *y, const float *more, float *g)
+SIMD_CLONES static void half_joint(void *context, int64_t begin, int64_t end)
+{
+  const struct joint *j = context;
+  const uint16_t *more = j->more;
+  const int16_t *y = j->y;
+  uint16_t *g = j->g;
+  for (int64_t i = begin; i < end; i++) {
+    const uint16_t sum = bf16_from_float(bf16_to_float(g[i]) + bf16_to_float(more[i]));
+    g[i] = y[i] > 0 ? sum : 0;
+  }
+}
+
+void unary_relu_backward_sum(enum dtype type, int64_t n, const void *y, const void *more, void *g)
 {
   struct joint joint = {y, more, g};
-  threads_for(n, LOOP_GRAIN, joint_part, &joint);
+  threads_for(n, LOOP_GRAIN, type == DTYPE_BF16 ? half_joint : joint_part, &joint);
 }
 
 #define DERIVATIVE(name, kept, more)                                                                                   \

@@ -42,7 +42,7 @@ struct evaluator *evaluator_open(const struct predictor *predictor, const struct
   struct precision_check *check = options->precision;
   if (check && check->automatic) {
     check->automatic = false; /* once for an explanation, however many evaluators it opens */
-    if (!precision_decide(predictor, &e->options.session, x, check, err)) {
+    if (!precision_decide(predictor, &e->options.session, x, options->differentiates, check, err)) {
       evaluator_close(e);
       return NULL;
     }

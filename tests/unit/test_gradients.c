@@ -4,6 +4,7 @@
 #include "../support/scene.h"
 #include "base/files.h"
 #include "engine.h"
+#include "tensor/compute.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,19 @@ static const char *const topologies[] = {"resnet18",           "resnet50",      
                                          "mobilenet_v3_small", "convnext_tiny", "swin_tiny",    "vit_tiny"};
 enum { SAMPLES = 4096, BLOCKS = 28 };
 
-static struct session *open(const struct model *model, enum score score, int threads, size_t memory)
+static struct session *open_in(const struct model *model, enum precision precision, enum score score, int threads,
+                               size_t memory)
 {
   struct error err = {0};
-  const struct session_options options = {.score = score, .threads = threads, .memory = memory};
+  const struct session_options options = {.score = score, .threads = threads, .memory = memory, .precision = precision};
   struct session *session = session_open(&model->predictor, &options, &err);
   assert_ok(session != NULL, err);
   return session;
+}
+
+static struct session *open(const struct model *model, enum score score, int threads, size_t memory)
+{
+  return open_in(model, PRECISION_F32, score, threads, memory);
 }
 
 /* Scene 201 prepared as tests/golden/oracle.py does: [H, W, C]. */
@@ -214,9 +221,8 @@ static void agrees_with_differences(void **state)
 }
 
 /* Seven images at once, in calls of other sizes, on other numbers of threads: the bits of each alone. */
-static void batches_and_threads_do_not_matter(void **state)
+static void batches_and_threads_do_not_matter_in(enum precision precision)
 {
-  (void)state;
   enum { IMAGES = 7 };
   for (int f = 0; f < N_FIXTURES; f++) {
     struct error err = {0};
@@ -226,7 +232,7 @@ static void batches_and_threads_do_not_matter(void **state)
     float *together = malloc((size_t)(IMAGES * n) * sizeof *x);
     noise_image(21, IMAGES * n, x);
     for (int threads = 1; threads <= 3; threads++) {
-      struct session *session = open(model, SCORE_PROB, threads, 0);
+      struct session *session = open_in(model, precision, SCORE_PROB, threads, 0);
       struct backward_info info;
       assert_ok(session_begin_backward(session, &(struct backward_request){.target = 1}, &info, &err), err);
       assert_true(info.batch >= IMAGES);
@@ -240,6 +246,102 @@ static void batches_and_threads_do_not_matter(void **state)
     free(x);
     free(alone);
     free(together);
+    model_close(model);
+  }
+}
+
+static void batches_and_threads_do_not_matter(void **state)
+{
+  (void)state;
+  batches_and_threads_do_not_matter_in(PRECISION_F32);
+  if (compute_has_bf16())
+    batches_and_threads_do_not_matter_in(PRECISION_BF16);
+}
+
+/* ---- bfloat16 beside float32 ------------------------------------------------------------------------------------- */
+
+/* Attributions of the strongest class by 16 nodes between zeros and x, [H, W]. */
+static float *attributions(const struct model *model, enum precision precision, enum rule rule, const float *x)
+{
+  enum { NODES = 16 };
+  const struct predictor *p = &model->predictor;
+  const int64_t n = image_floats(p), pixels = n / p->channels;
+  struct error err = {0};
+  struct session *session = open_in(model, precision, SCORE_LOGIT, 0, 0);
+  float *image = malloc((size_t)n * sizeof *image), *g = malloc((size_t)n * sizeof *g);
+  float *map = calloc((size_t)pixels, sizeof *map), *scores = malloc((size_t)p->classes * sizeof *scores);
+  struct session *plain = open(model, SCORE_LOGIT, 0, 0); /* the same class in both precisions */
+  assert_ok(session_predict(plain, x, 1, scores, NULL, &err), err);
+  session_close(plain);
+  struct backward_request request = {.rule = rule};
+  struct backward_info info;
+  for (int64_t c = 0; c < p->classes; c++)
+    if (scores[c] > scores[request.target])
+      request.target = c;
+  assert_ok(session_begin_backward(session, &request, &info, &err), err);
+  for (int k = 0; k < NODES; k++) {
+    for (int64_t i = 0; i < n; i++)
+      image[i] = x[i] * ((float)k + 0.5F) / NODES;
+    assert_ok(session_backward(session, image, 1, g, scores, &err), err);
+    for (int64_t i = 0; i < n; i++)
+      map[i / p->channels] += g[i] * x[i] / NODES;
+  }
+  session_close(session);
+  free(image);
+  free(g);
+  free(scores);
+  return map;
+}
+
+/* Length of the error over the length: what bf16 may cost depends on the depth of a net, which magnifies rounding. */
+static double bf16_error(const struct model *model, enum rule rule, const float *x)
+{
+  float *full = attributions(model, PRECISION_F32, rule, x), *half = attributions(model, PRECISION_BF16, rule, x);
+  const double error = l2_error(half, full, image_floats(&model->predictor) / model->predictor.channels);
+  free(full);
+  free(half);
+  return error;
+}
+
+static void bf16_stays_near_on_fixtures(void **state)
+{
+  (void)state;
+  if (!compute_has_bf16())
+    skip();
+  double worst = 0, sum = 0;
+  for (int f = 0; f < N_FIXTURES; f++)
+    for (int rule = RULE_GRADIENT; rule <= RULE_DECONV; rule++) {
+      struct model *model = engine_fixture(fixtures[f]);
+      const int64_t n = image_floats(&model->predictor);
+      float *x = malloc((size_t)n * sizeof *x);
+      noise_image(61, n, x);
+      const double error = bf16_error(model, (enum rule)rule, x);
+      if (!(error <= 0.05))
+        fail_msg("%s, rule %d: %g", fixtures[f], rule, error);
+      worst = fmax(worst, error);
+      sum += error;
+      free(x);
+      model_close(model);
+    }
+  assert_true(sum > 0); /* else nothing ran in bf16 */
+  print_message("# bf16 on fixtures: at most %.4f\n", worst);
+}
+
+static void bf16_stays_near_on_real_models(void **state)
+{
+  (void)state;
+  (void)shared_path("models"); /* or skip */
+  if (!compute_has_bf16())
+    skip();
+  for (size_t i = 0; i < sizeof real_models / sizeof *real_models; i++) {
+    char name[128];
+    (void)snprintf(name, sizeof name, "models/%s.onnx", real_models[i]);
+    struct model *model = engine_open(shared_path(name), false);
+    float *x = prepare_scene(model);
+    const double error = bf16_error(model, RULE_GRADIENT, x);
+    print_message("# %-22s bf16 beside float32: %.3f\n", real_models[i], error);
+    assert_true(error <= 0.5); /* a correlation of 0.9 */
+    free(x);
     model_close(model);
   }
 }
@@ -401,6 +503,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(agrees_with_differences),
       cmocka_unit_test(batches_and_threads_do_not_matter),
+      cmocka_unit_test(bf16_stays_near_on_fixtures),
+      cmocka_unit_test(bf16_stays_near_on_real_models),
       cmocka_unit_test(folding_does_not_matter),
       cmocka_unit_test(ways_join_at_layers),
       cmocka_unit_test(stems_are_affine),
