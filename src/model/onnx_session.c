@@ -270,6 +270,16 @@ static bool backward(struct session *base, const float *images, int64_t n, float
   return onnx_sweep_run(((struct onnx_session *)base)->sweep, images, n, results, scores, err);
 }
 
+static float *backward_room(struct session *base, int64_t *n, struct error *err)
+{
+  return onnx_sweep_room(((struct onnx_session *)base)->sweep, n, err);
+}
+
+static bool backward_there(struct session *base, const float **results, float *scores, struct error *err)
+{
+  return onnx_sweep_there(((struct onnx_session *)base)->sweep, results, scores, err);
+}
+
 static bool stem(struct session *base, const float *image, float *to, struct error *err)
 {
   return onnx_sweep_stem(((struct onnx_session *)base)->sweep, image, to, err);
@@ -284,6 +294,8 @@ static const struct session_ops session_ops = {
     .predict = predict,
     .begin_backward = begin_backward,
     .backward = backward,
+    .backward_room = backward_room,
+    .backward_there = backward_there,
     .stem = stem,
     .stem_back = stem_back,
     .begin_changes = begin_changes,

@@ -26,6 +26,7 @@ struct onnx_sweep {
   struct graph *graph;           /* fused, ends at `from` */
   struct graph *rest;            /* what of it is behind the stem, or NULL */
   struct grad *runs[MAX_BATCH_LOG2 + 1];
+  int ready; /* log2 of the images for which room was given last */
   void *memory;
   size_t memory_bytes;
   struct graph *stem_graph; /* ends at `behind` */
@@ -359,14 +360,39 @@ static bool fill_seed(struct onnx_sweep *s, struct grad *g, int64_t first, int64
   return true;
 }
 
+/* The largest run for at most n images. */
+static int log2_for(const struct onnx_sweep *s, int64_t n)
+{
+  int log2 = MAX_BATCH_LOG2;
+  while (((int64_t)1 << log2) > n || ((int64_t)1 << log2) > s->info.batch)
+    log2--;
+  return log2;
+}
+
+float *onnx_sweep_room(struct onnx_sweep *s, int64_t *n, struct error *err)
+{
+  s->ready = log2_for(s, *n);
+  *n = (int64_t)1 << s->ready;
+  struct grad *g = run_for(s, s->ready, err);
+  return g ? run_input(grad_run(g), 0) : NULL;
+}
+
+bool onnx_sweep_there(struct onnx_sweep *s, const float **results, float *scores, struct error *err)
+{
+  struct grad *g = s->runs[s->ready];
+  if (!run_execute(grad_run(g), err) || !fill_seed(s, g, 0, (int64_t)1 << s->ready, scores, err) ||
+      !grad_execute(g, err))
+    return false;
+  *results = grad_result(g);
+  return true;
+}
+
 bool onnx_sweep_run(struct onnx_sweep *s, const float *images, int64_t n, float *results, float *scores,
                     struct error *err)
 {
   const size_t in = (size_t)input_count(s), out = (size_t)tensor_count(&end_of(s)->t);
   for (int64_t done = 0; done < n;) {
-    int log2 = MAX_BATCH_LOG2;
-    while (((int64_t)1 << log2) > n - done || ((int64_t)1 << log2) > s->info.batch)
-      log2--;
+    const int log2 = log2_for(s, n - done);
     const int64_t m = (int64_t)1 << log2;
     struct grad *g = run_for(s, log2, err);
     if (!g)

@@ -20,6 +20,8 @@ bool onnx_sweep_begin(struct onnx_sweep *sweep, const struct backward_request *r
                       struct error *err);
 bool onnx_sweep_run(struct onnx_sweep *sweep, const float *images, int64_t n, float *results, float *scores,
                     struct error *err);
+float *onnx_sweep_room(struct onnx_sweep *sweep, int64_t *n, struct error *err);
+bool onnx_sweep_there(struct onnx_sweep *sweep, const float **results, float *scores, struct error *err);
 bool onnx_sweep_stem(struct onnx_sweep *sweep, const float *image, float *stem, struct error *err);
 bool onnx_sweep_stem_back(struct onnx_sweep *sweep, const float *signal, float *gradient, struct error *err);
 

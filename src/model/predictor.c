@@ -78,6 +78,16 @@ bool session_backward(struct session *session, const float *images, int64_t n, f
          (!scores || check_scores(session, scores, n, err));
 }
 
+float *session_backward_room(struct session *session, int64_t *n, struct error *err)
+{
+  return session->ops->backward_room ? session->ops->backward_room(session, n, err) : NULL;
+}
+
+bool session_backward_there(struct session *session, int64_t n, const float **results, float *scores, struct error *err)
+{
+  return session->ops->backward_there(session, results, scores, err) && check_scores(session, scores, n, err);
+}
+
 bool session_stem(struct session *session, const float *image, float *stem, struct error *err)
 {
   return session->ops->stem(session, image, stem, err);

@@ -96,6 +96,11 @@ struct session_ops {
                          struct error *err);
   bool (*backward)(struct session *session, const float *images, int64_t n, float *results, float *scores,
                    struct error *err);
+  /* Optional, both or none: the same without copies, for requests from scores. backward_room gives the place where the
+   * images of the next call are written, and brings *n, at least 1, down to how many it takes; backward_there runs
+   * them: *results is valid until the next call. */
+  float *(*backward_room)(struct session *session, int64_t *n, struct error *err);
+  bool (*backward_there)(struct session *session, const float **results, float *scores, struct error *err);
   /* Through the stem of the request begun: an image to what it becomes, and a signal there to one at the image. */
   bool (*stem)(struct session *session, const float *image, float *stem, struct error *err);
   bool (*stem_back)(struct session *session, const float *signal, float *gradient, struct error *err);
@@ -133,6 +138,10 @@ bool session_begin_backward(struct session *session, const struct backward_reque
                             struct error *err);
 bool session_backward(struct session *session, const float *images, int64_t n, float *results, float *scores,
                       struct error *err);
+/* NULL without an error where images have to be handed over. */
+float *session_backward_room(struct session *session, int64_t *n, struct error *err);
+bool session_backward_there(struct session *session, int64_t n, const float **results, float *scores,
+                            struct error *err);
 bool session_stem(struct session *session, const float *image, float *stem, struct error *err);
 bool session_stem_back(struct session *session, const float *signal, float *gradient, struct error *err);
 

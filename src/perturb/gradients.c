@@ -10,9 +10,10 @@ bool gradients_begin(struct evaluator *e, const struct backward_request *request
   return session_begin_backward(e->session, request, info, err);
 }
 
-/* One run's own memory: images in, results and scores out. */
+/* Images in, results and scores out: in the session where it has room for them, or in memory of the run's own. */
 struct batch {
   float *images, *results, *scores;
+  bool there;
   size_t image, result; /* floats of each */
 };
 
@@ -28,12 +29,15 @@ static bool batch_make(struct batch *b, const struct evaluator *e, const struct 
 {
   const size_t each = (size_t)n;
   b->image = info->stem ? (size_t)info->stem : e->image;
-  b->result = info->stem ? (size_t)info->stem
-                         : (size_t)info->height * (size_t)info->width * (size_t)info->channels;
-  b->images = mem_zero(each * b->image, sizeof(float));
-  b->results = mem_zero(each * b->result, sizeof(float));
+  b->result = info->stem ? (size_t)info->stem : (size_t)info->height * (size_t)info->width * (size_t)info->channels;
+  b->there = e->session->ops->backward_room && !what->request.from;
+  if (!b->there) {
+    b->images = mem_zero(each * b->image, sizeof(float));
+    b->results = mem_zero(each * b->result, sizeof(float));
+  }
   b->scores = what->request.from ? NULL : mem_zero(each * (size_t)e->session->predictor->classes, sizeof(float));
-  return (b->images && b->results && (b->scores || what->request.from)) || error_memory(err, "gradients");
+  return (((b->images && b->results) || b->there) && (b->scores || what->request.from)) ||
+         error_memory(err, "gradients");
 }
 
 static bool run(struct evaluator *e, const struct gradients *what, struct batch *b, int64_t batch, int64_t count,
@@ -47,26 +51,31 @@ static bool run(struct evaluator *e, const struct gradients *what, struct batch 
       end->stopped_by = "budget";
       break;
     }
-    const int64_t n = count - end->count < batch ? count - end->count : batch;
-    for (int64_t i = 0; i < n; i++)
-      if (!what->propose(what->context, end->count + i, b->images + (size_t)i * b->image, err))
+    int64_t n = count - end->count < batch ? count - end->count : batch;
+    float *images = b->there ? session_backward_room(e->session, &n, err) : b->images;
+    const float *results = b->results;
+    for (int64_t i = 0; images && i < n; i++)
+      if (!what->propose(what->context, end->count + i, images + (size_t)i * b->image, err))
         return false;
     const double from = evaluator_now();
-    const bool ok = session_backward(e->session, b->images, n, b->results, b->scores, err);
+    const bool ok = images && (b->there ? session_backward_there(e->session, n, &results, b->scores, err)
+                                        : session_backward(e->session, images, n, b->results, b->scores, err));
     e->predicting += evaluator_now() - from;
     if (!ok)
       return false;
     int64_t taken = 0;
     for (; taken < n && !stop; taken++)
       if (!what->result(what->context, end->count + taken, b->scores ? b->scores + taken * classes : NULL,
-                        b->results + (size_t)taken * b->result, &stop, err))
+                        results + (size_t)taken * b->result, &stop, err))
         return false;
     end->count += taken;
     e->count += GRADIENT_EVALUATIONS * taken;
     if (stop)
       end->stopped_by = "tolerance";
-    const struct evaluation report = {.stage = what->stage, .count = GRADIENT_EVALUATIONS * total,
-                                      .context = what->context, .preview = what->preview};
+    const struct evaluation report = {.stage = what->stage,
+                                      .count = GRADIENT_EVALUATIONS * total,
+                                      .context = what->context,
+                                      .preview = what->preview};
     if (!evaluator_report(e, &report, GRADIENT_EVALUATIONS * (what->before + end->count), err))
       return false;
   }

@@ -9,7 +9,7 @@
 
 enum { SIDE = 8, PROBES = SIDE * SIDE };
 #define TOLERATED       0.01 /* of the largest change */
-#define TOLERATED_NOISE 0.1  /* length of the attributions' difference over their length: 1 % of the power */
+#define TOLERATED_NOISE 0.05 /* length of the attributions' difference over their length */
 
 /* Gauss's nodes and weights on [0, 1]. */
 enum { NODES = 4 };

@@ -3,6 +3,7 @@
  * (Against Captum: test_slopes.c.) */
 #include "methods/quadrature.h"
 #include "subject.h"
+#include "tensor/compute.h"
 
 static void rules_integrate(void **state)
 {
@@ -208,6 +209,28 @@ static void halving_is_bounded_and_independent(void **state)
   explanation_free(&first);
 }
 
+/* What auto says it did is what it measured. */
+static void precision_is_checked_on_gradients(void **state)
+{
+  (void)state;
+  if (!compute_has_bf16())
+    skip();
+  static const char *const nets[] = {"conv3_softmax", "res", "win_deep"};
+  for (int i = 0; i < 3; i++) {
+    struct subject *s = subject_open(nets[i], false);
+    struct precision_check check = {.automatic = true};
+    s->explain.evaluate.precision = &check;
+    struct explanation out = subject_run(s, "ig", "steps=8 fill=black");
+    assert_int_equal(check.evaluations, 65);
+    assert_int_equal(check.gradients, 4);
+    assert_true(check.gradient_deviation > 0);
+    assert_int_equal(check.used == PRECISION_BF16,
+                     check.deviation < 0.01 * check.change && check.gradient_deviation < 0.05);
+    explanation_free(&out);
+    subject_close(s);
+  }
+}
+
 static void random_baselines_are_averaged(void **state)
 {
   (void)state;
@@ -248,6 +271,7 @@ int main(void)
       cmocka_unit_test(folding_does_not_matter),
       cmocka_unit_test(stems_are_a_shortcut_only),
       cmocka_unit_test(halving_is_bounded_and_independent),
+      cmocka_unit_test(precision_is_checked_on_gradients),
       cmocka_unit_test(random_baselines_are_averaged),
       cmocka_unit_test(a_ceiling_on_evaluations_ends_a_run),
   };
