@@ -4,8 +4,9 @@
  *   bench-explain MODEL PICTURE THREADS OUT f32|bf16|auto TARGET SEED METHOD [NAME=VALUE …]
  *
  * The picture is brought to the model's size without a crop; raw scores are explained. OUT.npy gets the map on the
- * model's grid, OUT.trace.npy the trace of a search, OUT.json what the library says of the run. First line: {"load", "first": s, "peak_kib",
- * "resident_kib"}; then it serves requests (worker.h), each a whole explanation, its opening included. */
+ * model's grid, OUT.trace.npy the trace of a search, OUT.json what the library says of the run. First line: {"load",
+ * "first": s, "peak_kib", "resident_kib"}; then it serves requests (worker.h), each a whole explanation, its opening
+ * included. */
 #include "base/files.h"
 #include "base/npy.h"
 #include "base/str.h"
