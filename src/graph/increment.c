@@ -2,6 +2,7 @@
 #include "graph/increment.h"
 
 #include "base/threads.h"
+#include "graph/joined.h"
 #include "graph/plan.h"
 #include "graph/stage.h"
 
@@ -53,7 +54,10 @@ void increment_free(struct increment *inc)
 
 size_t increment_bytes(const struct increment *inc)
 {
-  return inc->memory_bytes + inc->scratch_bytes + inc->base_bytes + inc->tail_bytes;
+  size_t bytes = inc->memory_bytes + inc->scratch_bytes + inc->base_bytes + inc->tail_bytes;
+  for (int i = 0; i < inc->n_stages; i++)
+    bytes += inc->stages[i].joined ? joined_bytes(inc->stages[i].joined) : 0;
+  return bytes;
 }
 
 static bool make_stages(struct increment *inc, struct error *err)
@@ -62,9 +66,18 @@ static bool make_stages(struct increment *inc, struct error *err)
   if (!inc->stages)
     return error_memory(err, "windows");
   for (int i = 0; i < inc->graph->n_nodes; i++) {
+    const struct node *affine, *join;
+    joined_takes(inc->layers, inc->graph->nodes[i], inc->options.layer, &affine, &join);
+    if (affine)
+      inc->layers[affine->out[0]->id].passing = true;
+    if (join)
+      inc->layers[join->out[0]->id].passing = true;
+  }
+  for (int i = 0; i < inc->graph->n_nodes; i++) {
     const struct node *node = inc->graph->nodes[i];
     const struct layer *layer = &inc->layers[node->out[0]->id];
-    if (layer->head && layer->alias < 0 && !stage_make(&inc->stages[inc->n_stages++], node, inc, err))
+    if (layer->head && layer->alias < 0 && !layer->passing &&
+        !stage_make(&inc->stages[inc->n_stages++], node, inc, err))
       return false;
   }
   return true;
@@ -79,8 +92,8 @@ static void widen_bounds(struct increment *inc)
     struct layer *out = &inc->layers[node->out[0]->id];
     bool whole = stage_prefers_whole(stage, &out->view, (double)out->bound[0] * out->bound[1]);
     if (stage->rule.kind == WINDOW_POINT || stage->rule.kind == WINDOW_JOIN)
-      for (int k = 0; k <= node->n_in; k++) {
-        const struct value *in = k < node->n_in ? node->in[k] : node->residual;
+      for (int k = 0; k <= stage->n_in; k++) {
+        const struct value *in = k < stage->n_in ? stage->in[k] : node->residual;
         if (!varies(in))
           continue;
         const struct layer *from = layer_of(inc, in);
@@ -103,13 +116,13 @@ static bool place_memory(struct increment *inc, struct error *err)
   if (!ok)
     error_memory(err, "windows");
   for (int i = 0; ok && i < inc->n_stages; i++) {
-    const struct node *node = inc->stages[i].node;
-    for (int k = 0; k <= node->n_in; k++) {
-      const struct value *in = k < node->n_in ? node->in[k] : node->residual;
+    const struct stage *stage = &inc->stages[i];
+    for (int k = 0; k <= stage->n_in; k++) {
+      const struct value *in = k < stage->n_in ? stage->in[k] : stage->node->residual;
       if (varies(in))
         last[layer_of(inc, in) - inc->layers] = i;
     }
-    const size_t need = stage_gather_bytes(inc, &inc->stages[i]);
+    const size_t need = stage_gather_bytes(inc, stage);
     inc->gather_bytes = need > inc->gather_bytes ? need : inc->gather_bytes;
   }
   for (int i = 0; ok && i < inc->tail->n_inputs; i++)
@@ -163,7 +176,7 @@ static bool make_base(struct increment *inc, struct error *err)
   if (!keep)
     return error_memory(err, "the base run");
   for (int i = 0; i < inc->graph->n_values; i++)
-    if (inc->layers[i].head)
+    if (inc->layers[i].head && !inc->layers[i].passing)
       keep[n++] = inc->graph->values[i];
   inc->base = run_new(inc->graph, inc->compute, 1, keep, n, false, err);
   mem_free(keep);
@@ -176,7 +189,7 @@ static bool make_base(struct increment *inc, struct error *err)
     return error_memory(err, "the base run");
   run_bind(inc->base, inc->base_memory);
   for (int i = 0; i < inc->graph->n_values; i++)
-    if (inc->layers[i].head)
+    if (inc->layers[i].head && !inc->layers[i].passing)
       inc->layers[i].view.base = run_value(inc->base, inc->graph->values[i]);
   return true;
 }
@@ -266,7 +279,9 @@ bool increment_base(struct increment *inc, int base, const float *image, struct 
     memcpy(saved, first, inc->base_step);
   }
   memcpy(run_input(inc->base, 0), image, (size_t)v->height * (size_t)v->width * v->pixel);
-  const bool ok = run_execute(inc->base, err);
+  bool ok = run_execute(inc->base, err);
+  for (int i = 0; ok && i < inc->n_stages; i++)
+    ok = !inc->stages[i].joined || joined_base(inc, &inc->stages[i], err);
   if (base > 0) {
     memcpy(first + (size_t)base * inc->base_step, first, inc->base_step);
     memcpy(first, saved, inc->base_step);
@@ -335,8 +350,7 @@ static bool run_tail(struct increment *inc, int n, float *raw, float *activation
   return true;
 }
 
-bool increment_run(struct increment *inc, const struct change *changes, int n, float *raw, float *activations,
-                   struct error *err)
+void increment_place(struct increment *inc, const struct change *changes, int n)
 {
   struct layer *input = &inc->layers[inc->graph->inputs[0]->id];
   for (int p = 0; p < n; p++) {
@@ -348,6 +362,12 @@ bool increment_run(struct increment *inc, const struct change *changes, int n, f
   for (int p = 0; p < n; p++)
     if (!rect_empty(&changes[p].rect))
       memcpy(input->window[p].data, changes[p].content, (size_t)rect_area(&changes[p].rect) * input->view.pixel);
+}
+
+bool increment_run(struct increment *inc, const struct change *changes, int n, float *raw, float *activations,
+                   struct error *err)
+{
+  increment_place(inc, changes, n);
   for (int i = 0; i < inc->n_stages; i++)
     if (!stage_run(inc, &inc->stages[i], n, err))
       return false;
@@ -380,7 +400,7 @@ bool increment_step(struct increment *inc, const struct change *changes, int n, 
     return false;
   for (int i = 0; i < inc->graph->n_values; i++) {
     const struct layer *layer = &inc->layers[i];
-    if (!layer->head || layer->alias >= 0)
+    if (!layer->head || layer->alias >= 0 || layer->passing)
       continue;
     struct commit_job job = {inc, layer};
     threads_for(n, 1, commit_windows, &job);

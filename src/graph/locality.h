@@ -11,6 +11,7 @@ enum { MAX_VARYING = 3 }; /* inputs of an element-wise node of the head that may
 /* One value of the head. */
 struct layer {
   bool head;
+  bool passing;           /* made by the one stage that reads it, while it reads: no windows, no base */
   struct layer_view view; /* base set by increment_base */
   int alias;              /* id of the value whose bytes these are, or -1 */
   int bound[2];           /* largest window, px */

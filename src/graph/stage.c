@@ -2,6 +2,7 @@
 #include "graph/stage.h"
 
 #include "base/threads.h"
+#include "graph/joined.h"
 #include "ops/conv.h"
 #include "ops/pool.h"
 
@@ -93,10 +94,15 @@ static void make_classes(struct stage *stage, struct layer *layer, int a)
 
 bool stage_make(struct stage *stage, const struct node *node, struct increment *inc, struct error *err)
 {
+  const struct node *affine, *join;
   stage->node = node;
+  stage->in = node->in;
+  stage->n_in = node->n_in;
   stage->rule = window_rule_of(node);
   stage->real_share = 1;
   stage->step = 1;
+  if (joined_takes(inc->layers, node, inc->options.layer, &affine, &join))
+    return joined_make(stage, affine, join, inc, err);
   if (stage->rule.kind == WINDOW_SLIDE && (node->op->flags & OP_WEIGHTS)) {
     if (conv_spec_of(node, 1).winograd)
       stage->step = 2; /* skips no tap on padding, either */
@@ -112,6 +118,7 @@ bool stage_make(struct stage *stage, const struct node *node, struct increment *
 
 void stage_release(struct stage *stage)
 {
+  joined_release(stage->joined);
   for (struct window_kernel *k = stage->kernels; k; k = k->next)
     kernel_free(k->kernel);
   for (int r = 0; r < ROW_CHUNKS; r++) {
@@ -144,6 +151,8 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
   const struct layer *out = &inc->layers[node->out[0]->id];
   const int64_t batch = inc->options.batch;
   size_t need = 0;
+  if (stage->joined)
+    return joined_gather_bytes(inc, stage);
   if (stage->rule.kind == WINDOW_SLIDE) {
     const struct layer *in = layer_of(inc, node->in[0]);
     const bool conv = (node->op->flags & OP_WEIGHTS) != 0;
@@ -167,8 +176,7 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
 
 /* ---- kernels --------------------------------------------------------------------------------------------------- */
 
-/* Scratch memory for kernels, at least this much; contents are lost when it grows. */
-static bool need_scratch(struct increment *inc, size_t scratch, struct error *err)
+bool stage_need_scratch(struct increment *inc, size_t scratch, struct error *err)
 {
   if (scratch <= inc->scratch_bytes)
     return true;
@@ -201,7 +209,7 @@ static struct kernel *window_kernel(struct increment *inc, struct stage *stage, 
     return NULL;
   }
   made->kernel = kernel_conv(inc->compute, &spec, stage->node->weights, err);
-  if (!made->kernel || !need_scratch(inc, kernel_scratch(made->kernel), err)) {
+  if (!made->kernel || !stage_need_scratch(inc, kernel_scratch(made->kernel), err)) {
     kernel_free(made->kernel);
     return NULL;
   }
@@ -239,9 +247,9 @@ static struct rect tight_of(const struct increment *inc, const struct stage *sta
 {
   const struct node *node = stage->node;
   struct rect all = {0, 0, 0, 0};
-  for (int k = 0; k < node->n_in; k++)
-    if (varies(node->in[k])) {
-      const struct rect *in = &layer_of(inc, node->in[k])->window[p].tight;
+  for (int k = 0; k < stage->n_in; k++)
+    if (varies(stage->in[k])) {
+      const struct rect *in = &layer_of(inc, stage->in[k])->window[p].tight;
       all = rect_union(&all, in);
     }
   if (stage->rule.kind == WINDOW_SLIDE && !rect_empty(&all)) {
@@ -425,7 +433,7 @@ static void pool_windows(void *context, int64_t begin, int64_t end)
   }
 }
 
-static int take_tight(struct increment *inc, struct stage *stage, int n)
+int stage_take_tight(struct increment *inc, struct stage *stage, int n)
 {
   struct layer *out = &inc->layers[stage->node->out[0]->id];
   int listed = 0;
@@ -441,7 +449,7 @@ static int take_tight(struct increment *inc, struct stage *stage, int n)
 static bool run_pooling(struct increment *inc, struct stage *stage, int n)
 {
   const struct layer *out = &inc->layers[stage->node->out[0]->id], *in = layer_of(inc, stage->node->in[0]);
-  const int listed = take_tight(inc, stage, n);
+  const int listed = stage_take_tight(inc, stage, n);
   int64_t area = context_area(&stage->rule.space, out->bound[0], out->bound[1]);
   const int64_t whole = (int64_t)in->view.height * in->view.width;
   struct gather_job job = {inc, stage, inc->list, inc->memory + inc->gather_offset,
@@ -507,6 +515,15 @@ static void gather_rows(void *context, int64_t begin, int64_t end)
   }
 }
 
+void stage_gather_residual(const struct increment *inc, const struct stage *stage, int listed)
+{
+  if (!stage->node->residual)
+    return;
+  const struct layer *out = &inc->layers[stage->node->out[0]->id];
+  struct row_gather job = {inc, layer_of(inc, stage->node->residual), out, inc->list, out->window[inc->list[0]].data};
+  threads_for(listed, 1, gather_rows, &job);
+}
+
 /* Run a point-wise node on `rows` pixels. in[k]: rows of the k-th input (constants as they are). */
 static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, const unsigned char *const *in,
                      const size_t *pitch, const unsigned char *residual, unsigned char *dst, struct error *err)
@@ -531,7 +548,7 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
         if (!stage->rows[r])
           return false;
       }
-      if (!need_scratch(inc, kernel_scratch(stage->rows[r]), err) ||
+      if (!stage_need_scratch(inc, kernel_scratch(stage->rows[r]), err) ||
           !kernel_run(stage->rows[r], in[0] + (size_t)done * pitch[0], NULL, node->shift, to, inc->scratch, err))
         return false;
     } else {
@@ -637,9 +654,9 @@ bool stage_run(struct increment *inc, struct stage *stage, int n, struct error *
   case WINDOW_SLIDE:
     return (stage->node->op->flags & OP_WEIGHTS) ? run_convolution(inc, stage, n, err) : run_pooling(inc, stage, n);
   case WINDOW_POINT:
-    return run_pointwise(inc, stage, n, err);
+    return stage->joined ? joined_run(inc, stage, n, err) : run_pointwise(inc, stage, n, err);
   case WINDOW_JOIN: {
-    const int listed = take_tight(inc, stage, n);
+    const int listed = stage_take_tight(inc, stage, n);
     struct gather_job job = {inc, stage, inc->list, NULL, 0};
     threads_for(listed, 1, join_windows, &job);
     return true;

@@ -19,8 +19,13 @@ struct window_kernel {
   struct kernel *kernel;
 };
 
+struct joined;
+
 struct stage {
   const struct node *node;
+  struct value *const *in; /* what it reads but for the residual: of the node, or of what it takes over */
+  int n_in;
+  struct joined *joined; /* a 1x1 convolution that makes its own input, or NULL */
   struct window_rule rule;
   double real_share;                 /* of a full convolution's nominal work */
   int step;                          /* windows of a convolution begin at multiples of it */
@@ -36,21 +41,21 @@ struct increment {
   struct compute *compute;
   struct increment_options options;
   struct arena *arena;
-  struct layer *layers;    /* per value id */
+  struct layer *layers; /* per value id */
   struct stage *stages;
   int n_stages;
-  struct run *base;        /* one sample, head values kept */
-  void *base_memory;       /* options.bases copies of what that run computes */
+  struct run *base;             /* one sample, head values kept */
+  void *base_memory;            /* options.bases copies of what that run computes */
   size_t base_bytes, base_step; /* in all; from one copy to the next, 0 where all positions share one */
-  unsigned char *memory;   /* windows, then gathered inputs */
+  unsigned char *memory;        /* windows, then gathered inputs */
   size_t memory_bytes, gather_offset, gather_bytes;
-  void *scratch;           /* of kernels */
+  void *scratch; /* of kernels */
   size_t scratch_bytes;
   struct graph *tail;
   struct run *tail_runs[TAIL_LOG2 + 1];
   void *tail_memory;
   size_t tail_bytes;
-  int *bucket, *list;      /* [batch] each: work space of one stage */
+  int *bucket, *list; /* [batch] each: work space of one stage */
 };
 
 /* The layer that holds a value: its own, or that of the value it is a view of. */
@@ -86,6 +91,17 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
 
 /* Lay the windows `held` of the listed positions one after the other in the layer's memory. */
 void stage_lay_out(const struct increment *inc, struct layer *out, const int *list, int n);
+
+/* Scratch memory for kernels, at least this much; contents are lost when it grows. */
+bool stage_need_scratch(struct increment *inc, size_t scratch, struct error *err);
+
+/* Windows of the node's output as tight as its inputs', laid out; the positions that changed to inc->list. How many. */
+int stage_take_tight(struct increment *inc, struct stage *stage, int n);
+/* The residual of the listed positions' windows to where a convolution adds to it. */
+void stage_gather_residual(const struct increment *inc, const struct stage *stage, int listed);
+
+/* The changes as the windows of the input: where increment_run begins. */
+void increment_place(struct increment *inc, const struct change *changes, int n);
 
 /* The node's windows for positions 0..n-1, from those of its inputs. */
 bool stage_run(struct increment *inc, struct stage *stage, int n, struct error *err);

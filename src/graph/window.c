@@ -5,8 +5,8 @@
 
 bool rect_within(const struct rect *inner, const struct rect *outer)
 {
-  return rect_empty(inner) || (inner->y0 >= outer->y0 && inner->y1 <= outer->y1 && inner->x0 >= outer->x0 &&
-                               inner->x1 <= outer->x1);
+  return rect_empty(inner) ||
+         (inner->y0 >= outer->y0 && inner->y1 <= outer->y1 && inner->x0 >= outer->x0 && inner->x1 <= outer->x1);
 }
 
 struct rect rect_union(const struct rect *a, const struct rect *b)
@@ -16,8 +16,10 @@ struct rect rect_union(const struct rect *a, const struct rect *b)
   if (rect_empty(b))
     return *a;
   return (struct rect){
-    a->y0 < b->y0 ? a->y0 : b->y0, a->x0 < b->x0 ? a->x0 : b->x0,
-    a->y1 > b->y1 ? a->y1 : b->y1, a->x1 > b->x1 ? a->x1 : b->x1,
+      a->y0 < b->y0 ? a->y0 : b->y0,
+      a->x0 < b->x0 ? a->x0 : b->x0,
+      a->y1 > b->y1 ? a->y1 : b->y1,
+      a->x1 > b->x1 ? a->x1 : b->x1,
   };
 }
 
@@ -55,7 +57,11 @@ struct window_rule window_rule_of(const struct node *node)
   }
   if (pointwise)
     return (struct window_rule){WINDOW_POINT, {.in = {0}}};
-  return node->op->window ? node->op->window(node) : spreads;
+  const struct window_rule rule = node->op->window ? node->op->window(node) : spreads;
+  for (int i = 0; i < node->n_in && rule.kind == WINDOW_JOIN; i++)
+    if (node->in[i]->t.data) /* a map of its own, in no base */
+      return spreads;
+  return rule;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)

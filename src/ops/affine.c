@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* y = post(x * scale[c] + shift[c] + residual): what is left of a batch norm, or of factors and offsets, that could not
  * be folded into the convolution before it. Made by graph_simplify, in no file. */
-#include "ops/op.h"
+#include "ops/affine.h"
 
 #include "base/bf16.h"
 #include "base/mem.h"
 #include "base/threads.h"
 #include "ops/loop.h"
+#include "ops/op.h"
 #include "ops/output.h"
 #include "tensor/simd.h"
 
@@ -103,24 +104,99 @@ SIMD_CLONES static void affine_rows_bf16(void *context, int64_t begin, int64_t e
   }
 }
 
+/* ---- while copying --------------------------------------------------------------------------------------------- */
+
+static void bounds_of(const struct node *node, float *lo, float *hi)
+{
+  const bool bounded = node->n_post > 0 && !separate(node->post[0]);
+  *lo = !bounded ? -INFINITY : node->post[0].kind == UNARY_RELU ? 0 : node->post[0].a;
+  *hi = !bounded || node->post[0].kind == UNARY_RELU ? INFINITY : node->post[0].b;
+}
+
+bool affine_is_clip(const struct node *node, float *lo, float *hi)
+{
+  if (node->op->shape != affine_shape || node->residual || node->n_post > 1 ||
+      (node->n_post == 1 && separate(node->post[0])))
+    return false;
+  bounds_of(node, lo, hi);
+  return true;
+}
+
+/* Channels in blocks: a block's factors stay in registers over all pixels. */
+enum { BLOCK = 16 };
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE float clipped(const struct affine_clip *map, float x, int64_t channel)
+{
+  float v = x * map->scale[channel] + map->shift[channel];
+  v = v < map->lo ? map->lo : v;
+  return v > map->hi ? map->hi : v;
+}
+
+INLINE void put_block(const struct affine_clip *map, const float *x, int64_t n, int64_t c, float *to, int64_t pitch,
+                      int64_t from, int some)
+{
+  for (int64_t p = 0; p < n; p++)
+    for (int i = 0; i < some; i++)
+      to[p * pitch + from + i] = clipped(map, x[p * c + from + i], from + i);
+}
+
+INLINE void put_block_bf16(const struct affine_clip *map, const uint16_t *x, int64_t n, int64_t c, uint16_t *to,
+                           int64_t pitch, int64_t from, int some)
+{
+  for (int64_t p = 0; p < n; p++)
+    for (int i = 0; i < some; i++)
+      to[p * pitch + from + i] = bf16_from_float(clipped(map, bf16_to_float(x[p * c + from + i]), from + i));
+}
+
+INLINE void put_block_change(const struct affine_clip *map, const float *x, const float *base, int64_t n, int64_t c,
+                             float *to, int64_t pitch, int64_t from, int some)
+{
+  for (int64_t p = 0; p < n; p++)
+    for (int i = 0; i < some; i++)
+      to[p * pitch + from + i] =
+          clipped(map, x[p * c + from + i], from + i) - clipped(map, base[p * c + from + i], from + i);
+}
+
+SIMD_CLONES void affine_put(const struct affine_clip *given, const float *restrict x, int64_t n, int64_t c,
+                            float *restrict to, int64_t pitch)
+{
+  const struct affine_clip map = *given;
+  int64_t from = 0;
+  for (; from + BLOCK <= c; from += BLOCK)
+    put_block(&map, x, n, c, to, pitch, from, BLOCK);
+  put_block(&map, x, n, c, to, pitch, from, (int)(c - from));
+}
+
+SIMD_CLONES void affine_put_bf16(const struct affine_clip *given, const uint16_t *restrict x, int64_t n, int64_t c,
+                                 uint16_t *restrict to, int64_t pitch)
+{
+  const struct affine_clip map = *given;
+  int64_t from = 0;
+  for (; from + BLOCK <= c; from += BLOCK)
+    put_block_bf16(&map, x, n, c, to, pitch, from, BLOCK);
+  put_block_bf16(&map, x, n, c, to, pitch, from, (int)(c - from));
+}
+
+SIMD_CLONES void affine_put_change(const struct affine_clip *given, const float *restrict x, const float *restrict base,
+                                   int64_t n, int64_t c, float *restrict to, int64_t pitch)
+{
+  const struct affine_clip map = *given;
+  int64_t from = 0;
+  for (; from + BLOCK <= c; from += BLOCK)
+    put_block_change(&map, x, base, n, c, to, pitch, from, BLOCK);
+  put_block_change(&map, x, base, n, c, to, pitch, from, (int)(c - from));
+}
+
+/* ---- as a node ------------------------------------------------------------------------------------------------- */
+
 static bool affine_forward(const struct call *call, struct error *err)
 {
   const struct node *node = call->node;
   const struct affine_state *s = call->state;
   const int64_t c = channels_of(node), count = call->n * tensor_count(&node->out[0]->t);
-  const bool bounded = node->n_post > 0 && !separate(node->post[0]);
-  struct affine_job job = {
-      call->in[0],
-      node->scale,
-      node->shift,
-      call->residual,
-      call->out[0],
-      c,
-      .lo = !bounded                           ? -INFINITY
-            : node->post[0].kind == UNARY_RELU ? 0
-                                               : node->post[0].a,
-      .hi = !bounded || node->post[0].kind == UNARY_RELU ? INFINITY : node->post[0].b,
-  };
+  struct affine_job job = {call->in[0], node->scale, node->shift, call->residual, call->out[0], c, 0, 0};
+  bounds_of(node, &job.lo, &job.hi);
   threads_for(count / c, LOOP_GRAIN / c + 1, node->out[0]->t.dtype == DTYPE_BF16 ? affine_rows_bf16 : affine_rows,
               &job);
   for (int i = 0; i < node->n_post; i++)

@@ -10,9 +10,9 @@
 enum { CHANGES = 64, LAYERS_TRIED = 4 };
 
 static const char *const fixtures[] = {
-    "win_strides",  "win_dilations", "win_groups",   "win_maxpool", "win_avgpool",   "win_fire",
-    "win_residual", "win_dense",     "win_branches", "win_nhwc",    "win_gate",      "win_flatten",
-    "win_deep",     "res",           "win_wide",     "lin",         "conv1_softmax", "conv3_sigmoid",
+    "win_strides", "win_dilations", "win_groups",    "win_maxpool",   "win_avgpool", "win_fire", "win_residual",
+    "win_dense",   "win_branches",  "win_nhwc",      "win_gate",      "win_flatten", "win_deep", "res",
+    "win_wide",    "lin",           "conv1_softmax", "conv3_sigmoid", "win_joined",
 };
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 
@@ -409,7 +409,7 @@ static void knows_the_share_of_work(void **state)
 
 struct measured {
   double logit, prob, layer; /* worst deviations: of the largest change, absolute, relative */
-  bool local, one_by_one; /* windows were used; alone each position has the bits it has among others */
+  bool local, one_by_one;    /* windows were used; alone each position has the bits it has among others */
 };
 
 /* Occlude a scene at places all over it, windows against whole runs, through the sessions that methods use. */
@@ -465,7 +465,8 @@ static struct measured occlude(const char *path, int per_axis, enum score score)
   }
   for (int i = 0; m.local && i < places; i += at_once)
     assert_ok(session_predict_changes(fast, changes + i, places - i < at_once ? places - i : at_once,
-                                      together + i * p->classes, layer ? maps : NULL, &err), err);
+                                      together + i * p->classes, layer ? maps : NULL, &err),
+              err);
   m.one_by_one = true;
   for (int i = 0; m.local && i < per_axis * per_axis; i++) {
     const struct change change = changes[i];
