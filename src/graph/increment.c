@@ -48,6 +48,7 @@ void increment_free(struct increment *inc)
   mem_unmap(inc->tail_memory, inc->tail_bytes);
   mem_unmap(inc->memory, inc->memory_bytes);
   mem_unmap(inc->scratch, inc->scratch_bytes);
+  mem_free(inc->segments);
   arena_free(inc->arena);
   mem_free(inc);
 }

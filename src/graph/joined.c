@@ -8,8 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Pixels that a kernel takes, and that are gathered for it while they fit the cache. */
-static const int block_rows[ROW_CHUNKS] = {512, 128, 32};
+/* Bytes gathered for one product: what stays in a core's second-level cache. */
+enum { BLOCK_BYTES = 2 << 20 };
 
 enum { MAX_RINGS = 4 };
 /* What a ring costs a pixel besides its products, as channels: adding to the base's result, writing it where it
@@ -40,23 +40,28 @@ struct joined {
   int64_t channels, outputs; /* in all */
   struct ring ring[MAX_RINGS];
   int n_rings; /* 0: no differences */
-  struct kernel *rows[ROW_CHUNKS], *base_rows[ROW_CHUNKS];
+  struct kernel *base_rows[ROW_CHUNKS];
   float *before; /* differences: [h, w, outputs] of the base before activation */
   size_t before_bytes;
-  struct segment *segments;
+  struct segment *segments; /* of the increment */
   int n_segments;
   float *ones; /* factors where the map has none */
 };
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
 
+bool joined_can(const struct node *node)
+{
+  return (node->op->flags & OP_WEIGHTS) && window_rule_of(node).kind == WINDOW_POINT &&
+         ((const struct conv *)node->params)->groups == 1;
+}
+
 bool joined_takes(const struct layer *layers, const struct node *node, const struct value *visible,
                   const struct node **affine, const struct node **join)
 {
   float lo, hi;
   *affine = *join = NULL;
-  if (!(node->op->flags & OP_WEIGHTS) || !layers[node->out[0]->id].head || window_rule_of(node).kind != WINDOW_POINT ||
-      ((const struct conv *)node->params)->groups != 1)
+  if (!layers[node->out[0]->id].head || !joined_can(node))
     return false;
   const struct value *value = node->in[0];
   for (int i = 0; i < 2; i++) {
@@ -165,7 +170,7 @@ bool joined_make(struct stage *stage, const struct node *affine, const struct no
     return error_memory(err, "windows");
   stage->joined = j;
   *j = (struct joined){.affine = affine, .join = join, .channels = conv->ic, .outputs = conv->oc};
-  j->parts = join ? join->in : affine->in;
+  j->parts = join ? join->in : affine ? affine->in : stage->node->in;
   j->n_parts = join ? join->n_in : 1;
   stage->in = j->parts;
   stage->n_in = j->n_parts;
@@ -195,7 +200,17 @@ bool joined_make(struct stage *stage, const struct node *affine, const struct no
   /* A row of a ring is at most two pieces. */
   const size_t rings = j->n_rings ? (size_t)j->n_rings : 1;
   const size_t most = (size_t)inc->options.batch * (2 * rings + 1) * (size_t)out->view.height;
-  return (j->segments = arena_array(inc->arena, most, sizeof *j->segments)) || error_memory(err, "windows");
+  if (most > inc->most_segments) {
+    mem_free(inc->segments);
+    inc->segments = mem_zero(most, sizeof *inc->segments);
+    inc->most_segments = inc->segments ? most : 0;
+  }
+  return inc->segments || error_memory(err, "windows");
+}
+
+bool joined_is_plain(const struct stage *stage)
+{
+  return !stage->joined->affine && !stage->joined->join;
 }
 
 void joined_release(struct joined *j)
@@ -203,7 +218,6 @@ void joined_release(struct joined *j)
   if (!j)
     return;
   for (int r = 0; r < ROW_CHUNKS; r++) {
-    kernel_free(j->rows[r]);
     kernel_free(j->base_rows[r]);
     for (int i = 0; i < MAX_RINGS; i++)
       kernel_free(j->ring[i].rows[r]);
@@ -219,12 +233,29 @@ size_t joined_bytes(const struct joined *j)
   return j->before_bytes;
 }
 
+/* Pixels in a block of the r-th size are not too many. */
+static bool block_fits(const struct joined *j, const struct stage *stage, int r)
+{
+  const size_t pixel = (size_t)j->channels * dtype_size(stage->node->in[0]->t.dtype);
+  return r == ROW_CHUNKS - 1 || (size_t)stage_row_chunk[r] * pixel <= BLOCK_BYTES;
+}
+
+/* The largest. */
+static int64_t most_rows(const struct joined *j, const struct stage *stage)
+{
+  int r = 0;
+  while (!block_fits(j, stage, r))
+    r++;
+  return stage_row_chunk[r];
+}
+
 size_t joined_gather_bytes(const struct increment *inc, const struct stage *stage)
 {
   const struct joined *j = stage->joined;
   const size_t pixel = inc->layers[stage->node->out[0]->id].view.pixel;
   const size_t in = (size_t)j->channels * dtype_size(stage->node->in[0]->t.dtype);
-  return stage_pixel_bytes(block_rows[0], in) + (j->n_rings ? stage_pixel_bytes(block_rows[0], pixel) : 0);
+  const int64_t rows = most_rows(j, stage);
+  return stage_pixel_bytes(rows, in) + (j->n_rings ? stage_pixel_bytes(rows, pixel) : 0);
 }
 
 /* ---- segments -------------------------------------------------------------------------------------------------- */
@@ -394,11 +425,13 @@ static struct kernel *kernel_of(struct increment *inc, struct stage *stage, stru
                                 struct error *err)
 {
   struct joined *j = stage->joined;
-  struct kernel **at = what == PRODUCT_BASE ? &j->base_rows[r] : what == PRODUCT_ALL ? &j->rows[r] : &ring->rows[r];
+  if (what == PRODUCT_ALL)
+    return stage_row_kernel(inc, stage, r, err);
+  struct kernel **at = what == PRODUCT_BASE ? &j->base_rows[r] : &ring->rows[r];
   if (!*at) {
     struct conv_spec spec = conv_spec_of(stage->node, 1);
     spec.ih = spec.oh = 1;
-    spec.iw = spec.ow = block_rows[r];
+    spec.iw = spec.ow = stage_row_chunk[r];
     if (what == PRODUCT_BASE)
       spec.n_post = 0;
     if (what == PRODUCT_RING) {
@@ -419,12 +452,12 @@ static bool run_rows(struct increment *inc, struct stage *stage, struct ring *ri
   const size_t pixel = inc->layers[stage->node->out[0]->id].view.pixel;
   const size_t in = (size_t)j->channels * dtype_size(stage->node->in[0]->t.dtype);
   unsigned char *gathered = inc->memory + inc->gather_offset;
-  unsigned char *result = gathered + stage_pixel_bytes(block_rows[0], in);
+  unsigned char *result = gathered + stage_pixel_bytes(most_rows(j, stage), in);
   for (int64_t done = from; done < until;) {
     int r = 0;
-    while (r < ROW_CHUNKS - 1 && until - done < block_rows[r])
+    while (r < ROW_CHUNKS - 1 && (until - done < stage_row_chunk[r] || !block_fits(j, stage, r)))
       r++;
-    const int64_t m = until - done < block_rows[r] ? until - done : block_rows[r];
+    const int64_t m = until - done < stage_row_chunk[r] ? until - done : stage_row_chunk[r];
     struct kernel *kernel = kernel_of(inc, stage, ring, what, r, err);
     struct gather job = {inc, stage, ring, done, gathered, result};
     unsigned char *to = ring ? result : dst + (size_t)done * pixel;
@@ -447,6 +480,7 @@ bool joined_base(struct increment *inc, struct stage *stage, struct error *err)
   int64_t rows = 0;
   if (!j->n_rings)
     return true;
+  j->segments = inc->segments;
   j->n_segments = 0;
   for (int y = 0; y < out->height; y++)
     add_segment(j, -1, y, 0, out->width, &rows);
@@ -460,6 +494,7 @@ bool joined_run(struct increment *inc, struct stage *stage, int n, struct error 
   const struct rect none = {0, 0, 0, 0};
   int64_t rows = 0;
   const int listed = stage_take_tight(inc, stage, n);
+  j->segments = inc->segments;
   j->n_segments = 0;
   if (!listed)
     return true;

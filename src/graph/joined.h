@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A 1x1 convolution that makes its own input: what a concatenation and an affine map (a batch norm with its rectifier)
- * before it would have written is put together while it is gathered, a block of pixels at a time. DenseNet (Huang et
- * al. 2017, arXiv 1608.06993) is made of these; their results exist in no layer and in no base.
+/* A 1x1 convolution whose input does not lie there as it wants it: it is gathered a block of pixels at a time. Where a
+ * concatenation and an affine map (a batch norm with its rectifier) come before it, what they would have written is put
+ * together on the way: DenseNet (Huang et al. 2017, arXiv 1608.06993) is made of these. Their results exist in no layer
+ * and in no base.
  *
  * Where the joined values change on windows of different sizes, the convolution is run on differences,
  *
@@ -14,13 +15,17 @@
 
 #include "graph/stage.h"
 
-/* Whether `node` can make its input itself, given that `visible` (or NULL) must exist: *affine and *join are the nodes
+/* Whether this is such a convolution. */
+bool joined_can(const struct node *node);
+/* Whether `node` takes nodes before it over, given that `visible` (or NULL) must exist: *affine and *join are the nodes
  * it takes over, either may be NULL but not both. */
 bool joined_takes(const struct layer *layers, const struct node *node, const struct value *visible,
                   const struct node **affine, const struct node **join);
 
 bool joined_make(struct stage *stage, const struct node *affine, const struct node *join, struct increment *inc,
                  struct error *err);
+/* Neither: where the input lies as it is wanted, it need not be gathered. */
+bool joined_is_plain(const struct stage *stage);
 void joined_release(struct joined *joined);
 /* Memory for a block of gathered pixels. */
 size_t joined_gather_bytes(const struct increment *inc, const struct stage *stage);

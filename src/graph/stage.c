@@ -10,7 +10,8 @@
 
 /* Kernels exist for these many windows, and for these many pixels; a remainder runs on the smaller ones. */
 static const int window_chunk[] = {8, 1};
-static const int row_chunk[ROW_CHUNKS] = {2048, 256, 32};
+enum { POOLED_AT_ONCE = 8 }; /* windows that poolings gather */
+const int stage_row_chunk[ROW_CHUNKS] = {2048, 256, 32};
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
 
@@ -101,7 +102,8 @@ bool stage_make(struct stage *stage, const struct node *node, struct increment *
   stage->rule = window_rule_of(node);
   stage->real_share = 1;
   stage->step = 1;
-  if (joined_takes(inc->layers, node, inc->options.layer, &affine, &join))
+  joined_takes(inc->layers, node, inc->options.layer, &affine, &join);
+  if (joined_can(node))
     return joined_make(stage, affine, join, inc, err);
   if (stage->rule.kind == WINDOW_SLIDE && (node->op->flags & OP_WEIGHTS)) {
     if (conv_spec_of(node, 1).winograd)
@@ -135,7 +137,7 @@ static size_t up(size_t bytes)
 
 size_t stage_pixel_bytes(int64_t count, size_t pixel)
 {
-  return up((size_t)(count + row_chunk[ROW_CHUNKS - 1]) * pixel);
+  return up((size_t)(count + stage_row_chunk[ROW_CHUNKS - 1]) * pixel);
 }
 
 /* Input pixels that an output window of these sides reads. */
@@ -160,9 +162,10 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
     const int64_t whole = (int64_t)in->view.height * in->view.width;
     if (!conv && area > whole)
       area = whole;
-    if (conv && area < whole) /* whole maps may be gathered instead */
-      area = whole;
-    const int64_t at_once = conv ? batch < window_chunk[0] ? 1 : window_chunk[0] : batch;
+    if (conv && area < whole && area_of_bound(out) == (int64_t)out->view.height * out->view.width)
+      area = whole; /* that may be gathered instead */
+    const int64_t most = conv ? window_chunk[0] : POOLED_AT_ONCE;
+    const int64_t at_once = conv && batch < most ? 1 : most;
     return stage_pixel_bytes(at_once * area, in->view.pixel);
   }
   if (stage->rule.kind == WINDOW_POINT)
@@ -454,7 +457,10 @@ static bool run_pooling(struct increment *inc, struct stage *stage, int n)
   const int64_t whole = (int64_t)in->view.height * in->view.width;
   struct gather_job job = {inc, stage, inc->list, inc->memory + inc->gather_offset,
                            (size_t)(area < whole ? area : whole) * in->view.pixel};
-  threads_for(listed, 1, pool_windows, &job);
+  for (; job.list < inc->list + listed; job.list += POOLED_AT_ONCE) {
+    const int64_t left = inc->list + listed - job.list;
+    threads_for(left < POOLED_AT_ONCE ? left : POOLED_AT_ONCE, 1, pool_windows, &job);
+  }
   return true;
 }
 
@@ -524,6 +530,17 @@ void stage_gather_residual(const struct increment *inc, const struct stage *stag
   threads_for(listed, 1, gather_rows, &job);
 }
 
+struct kernel *stage_row_kernel(struct increment *inc, struct stage *stage, int r, struct error *err)
+{
+  if (!stage->rows[r]) {
+    struct conv_spec spec = conv_spec_of(stage->node, 1);
+    spec.ih = spec.oh = 1;
+    spec.iw = spec.ow = stage_row_chunk[r];
+    stage->rows[r] = kernel_conv(inc->compute, &spec, stage->node->weights, err);
+  }
+  return stage->rows[r] && stage_need_scratch(inc, kernel_scratch(stage->rows[r]), err) ? stage->rows[r] : NULL;
+}
+
 /* Run a point-wise node on `rows` pixels. in[k]: rows of the k-th input (constants as they are). */
 static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, const unsigned char *const *in,
                      const size_t *pitch, const unsigned char *residual, unsigned char *dst, struct error *err)
@@ -533,23 +550,15 @@ static bool run_rows(struct increment *inc, struct stage *stage, int64_t rows, c
   for (int64_t done = 0; done < rows;) {
     int r = ROW_CHUNKS - 1; /* the last chunk may run over the end, into spare room */
     for (int i = 0; i < ROW_CHUNKS; i++)
-      if (rows - done >= row_chunk[i]) {
+      if (rows - done >= stage_row_chunk[i]) {
         r = i;
         break;
       }
-    const int64_t m = row_chunk[r];
+    const int64_t m = stage_row_chunk[r];
     unsigned char *to = dst + (size_t)done * c;
     if (node->op->flags & OP_WEIGHTS) {
-      if (!stage->rows[r]) {
-        struct conv_spec spec = conv_spec_of(node, 1);
-        spec.ih = spec.oh = 1;
-        spec.iw = spec.ow = m;
-        stage->rows[r] = kernel_conv(inc->compute, &spec, node->weights, err);
-        if (!stage->rows[r])
-          return false;
-      }
-      if (!stage_need_scratch(inc, kernel_scratch(stage->rows[r]), err) ||
-          !kernel_run(stage->rows[r], in[0] + (size_t)done * pitch[0], NULL, node->shift, to, inc->scratch, err))
+      struct kernel *kernel = stage_row_kernel(inc, stage, r, err);
+      if (!kernel || !kernel_run(kernel, in[0] + (size_t)done * pitch[0], NULL, node->shift, to, inc->scratch, err))
         return false;
     } else {
       const void *inputs[MAX_VARYING + 8];
@@ -597,6 +606,8 @@ static bool run_pointwise(struct increment *inc, struct stage *stage, int n, str
     out->window[p].tight = tight_of(inc, stage, p);
   /* 1: whose windows: the first input's as they lie, or tight ones. */
   const bool direct = can_take_over(inc, stage, first, n);
+  if (stage->joined && !direct)
+    return joined_run(inc, stage, n, err);
   int listed = 0;
   for (int i = 0; i < (direct ? first->n_order : n); i++) {
     const int p = direct ? first->order[i] : i;
@@ -654,7 +665,8 @@ bool stage_run(struct increment *inc, struct stage *stage, int n, struct error *
   case WINDOW_SLIDE:
     return (stage->node->op->flags & OP_WEIGHTS) ? run_convolution(inc, stage, n, err) : run_pooling(inc, stage, n);
   case WINDOW_POINT:
-    return stage->joined ? joined_run(inc, stage, n, err) : run_pointwise(inc, stage, n, err);
+    return stage->joined && !joined_is_plain(stage) ? joined_run(inc, stage, n, err)
+                                                    : run_pointwise(inc, stage, n, err);
   case WINDOW_JOIN: {
     const int listed = stage_take_tight(inc, stage, n);
     struct gather_job job = {inc, stage, inc->list, NULL, 0};

@@ -20,12 +20,13 @@ struct window_kernel {
 };
 
 struct joined;
+struct segment;
 
 struct stage {
   const struct node *node;
   struct value *const *in; /* what it reads but for the residual: of the node, or of what it takes over */
   int n_in;
-  struct joined *joined; /* a 1x1 convolution that makes its own input, or NULL */
+  struct joined *joined; /* a 1x1 convolution that gathers its input block by block, or NULL */
   struct window_rule rule;
   double real_share;                 /* of a full convolution's nominal work */
   int step;                          /* windows of a convolution begin at multiples of it */
@@ -55,7 +56,9 @@ struct increment {
   struct run *tail_runs[TAIL_LOG2 + 1];
   void *tail_memory;
   size_t tail_bytes;
-  int *bucket, *list; /* [batch] each: work space of one stage */
+  int *bucket, *list;       /* [batch] each: work space of one stage */
+  struct segment *segments; /* likewise */
+  size_t most_segments;
 };
 
 /* The layer that holds a value: its own, or that of the value it is a view of. */
@@ -91,6 +94,10 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
 
 /* Lay the windows `held` of the listed positions one after the other in the layer's memory. */
 void stage_lay_out(const struct increment *inc, struct layer *out, const int *list, int n);
+
+/* A convolution over stage_row_chunk[r] pixels. */
+extern const int stage_row_chunk[ROW_CHUNKS];
+struct kernel *stage_row_kernel(struct increment *inc, struct stage *stage, int r, struct error *err);
 
 /* Scratch memory for kernels, at least this much; contents are lost when it grows. */
 bool stage_need_scratch(struct increment *inc, size_t scratch, struct error *err);
