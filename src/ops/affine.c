@@ -158,7 +158,7 @@ INLINE void put_block_change(const struct affine_clip *map, const float *x, cons
           clipped(map, x[p * c + from + i], from + i) - clipped(map, base[p * c + from + i], from + i);
 }
 
-SIMD_CLONES void affine_put(const struct affine_clip *given, const float *restrict x, int64_t n, int64_t c,
+SIMD_CLONES static void put(const struct affine_clip *given, const float *restrict x, int64_t n, int64_t c,
                             float *restrict to, int64_t pitch)
 {
   const struct affine_clip map = *given;
@@ -168,7 +168,7 @@ SIMD_CLONES void affine_put(const struct affine_clip *given, const float *restri
   put_block(&map, x, n, c, to, pitch, from, (int)(c - from));
 }
 
-SIMD_CLONES void affine_put_bf16(const struct affine_clip *given, const uint16_t *restrict x, int64_t n, int64_t c,
+SIMD_CLONES static void put_bf16(const struct affine_clip *given, const uint16_t *restrict x, int64_t n, int64_t c,
                                  uint16_t *restrict to, int64_t pitch)
 {
   const struct affine_clip map = *given;
@@ -178,7 +178,7 @@ SIMD_CLONES void affine_put_bf16(const struct affine_clip *given, const uint16_t
   put_block_bf16(&map, x, n, c, to, pitch, from, (int)(c - from));
 }
 
-SIMD_CLONES void affine_put_change(const struct affine_clip *given, const float *restrict x, const float *restrict base,
+SIMD_CLONES static void put_change(const struct affine_clip *given, const float *restrict x, const float *restrict base,
                                    int64_t n, int64_t c, float *restrict to, int64_t pitch)
 {
   const struct affine_clip map = *given;
@@ -186,6 +186,25 @@ SIMD_CLONES void affine_put_change(const struct affine_clip *given, const float 
   for (; from + BLOCK <= c; from += BLOCK)
     put_block_change(&map, x, base, n, c, to, pitch, from, BLOCK);
   put_block_change(&map, x, base, n, c, to, pitch, from, (int)(c - from));
+}
+
+/* Clones cannot be hidden from those who use the library. */
+void affine_put(const struct affine_clip *map, const float *restrict x, int64_t n, int64_t c, float *restrict to,
+                int64_t pitch)
+{
+  put(map, x, n, c, to, pitch);
+}
+
+void affine_put_bf16(const struct affine_clip *map, const uint16_t *restrict x, int64_t n, int64_t c,
+                     uint16_t *restrict to, int64_t pitch)
+{
+  put_bf16(map, x, n, c, to, pitch);
+}
+
+void affine_put_change(const struct affine_clip *map, const float *restrict x, const float *restrict base, int64_t n,
+                       int64_t c, float *restrict to, int64_t pitch)
+{
+  put_change(map, x, base, n, c, to, pitch);
 }
 
 /* ---- as a node ------------------------------------------------------------------------------------------------- */
