@@ -504,7 +504,7 @@ bool joined_run(struct increment *inc, struct stage *stage, int n, struct error 
     stage_gather_residual(inc, stage, listed);
     return run_rows(inc, stage, NULL, PRODUCT_ALL, 0, rows, out->window[inc->list[0]].data, err);
   }
-  int64_t end[MAX_RINGS];
+  int64_t end[MAX_RINGS] = {0}; /* rows up to and with a ring */
   for (int r = 0; r < j->n_rings; r++) {
     for (int i = 0; i < listed; i++) {
       const struct rect outer = union_of(inc, j, j->ring[r].end, inc->list[i]);
