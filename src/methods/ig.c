@@ -272,7 +272,7 @@ static bool content(const struct ig *g, double allowed)
 static bool halve(struct ig *g, struct panel *old, bool *done, struct error *err)
 {
   struct panel halves[2] = {*old, *old};
-  double middle;
+  double middle = 0;
   halves[0].a = halves[0].part = halves[1].a = halves[1].part = NULL;
   halves[0].to = halves[1].from = (old->from + old->to) / 2;
   bool ok = score_at(g, halves[0].to, &middle, err);
