@@ -68,6 +68,11 @@ class Bench:
         values = [p[key] for p in self.peaks]
         return None if None in values else statistics.mean(values)
 
+    def bf16(self):
+        """Whether bfloat16 is worth timing: some CPUs have its instructions, and are slower with them."""
+        peak = self.peak_of("bf16")
+        return peak is not None and peak > self.peak_of("f32")
+
     def drift(self):
         key = "f32_cpu" if self.options.clock == "cpu" else "f32"
         return self.peaks[-1][key] / self.peaks[0][key] - 1
@@ -144,7 +149,7 @@ def measure_forward(bench):
                 bench.versions["ONNX Runtime"] = theirs.ready["version"]
                 contenders.append(theirs)
             fast = None
-            if batch == 16 and bench.peak_of("bf16"):
+            if batch == 16 and bench.bf16():
                 fast = bench.forward(net, batch, "bf16", bench.place("bf16.npy"))
                 contenders.append(fast)
             duel(contenders, options.repeats)
@@ -182,7 +187,7 @@ def measure_occlusion(bench):
         part = min(positions, 32)  # a position of the full path costs the same wherever it is
         full = bench.occlusion(net, "full", "f32", bench.place("full.npy"), part)
         contenders = [windows, full]
-        fast = bench.occlusion(net, "windows", "bf16", bench.place("bf16.npy")) if bench.peak_of("bf16") else None
+        fast = bench.occlusion(net, "windows", "bf16", bench.place("bf16.npy")) if bench.bf16() else None
         if fast:
             contenders.append(fast)
         duel(contenders, options.repeats)
@@ -253,7 +258,7 @@ def measure_captum(bench):
     options, ratios, figures = bench.options, [], []
     for net in options.occluded:
         ours = bench.occlusion(net, "windows", "f32", bench.place("windows.npy"))
-        fast = bench.occlusion(net, "windows", "bf16", bench.place("bf16.npy")) if bench.peak_of("bf16") else None
+        fast = bench.occlusion(net, "windows", "bf16", bench.place("bf16.npy")) if bench.bf16() else None
         positions = ours.ready["positions"]
         # 1: the peer's best settings, by few positions
         plain = bench.captum(net, ours.ready["target"], bench.place("map.npy"), False)
@@ -334,6 +339,8 @@ def caption(bench, command):
     lines = ["`%s`: %d thread%s, %s, median of %d; %s; %s." %
              (command, options.threads, "" if options.threads == 1 else "s",
               "CPU time" if options.clock == "cpu" else "wall time", options.repeats, versions, peaks)]
+    if first["bf16" + key] and not bench.bf16():
+        lines += ["", "This CPU multiplies bfloat16 more slowly than float32: not timed."]
     if options.clock == "cpu":
         lines += ["", "**Preliminary:** CPU seconds of single threads, taken on a busy machine. Ratios only."]
     if abs(bench.drift()) > DRIFT:

@@ -120,7 +120,7 @@ def measure_ig(bench):
         if rank < SAME[1]:
             bench.notes.append("%s: the maps disagree (%.1e, rank correlation %.5f)" % (net, difference, rank))
         fast = explain(bench, bench.model(net), picture(bench), "ig", "steps=50", "fill=zero", precision="bf16",
-                       target=target, out="fast") if bench.peak_of("bf16") else None
+                       target=target, out="fast") if bench.bf16() else None
         duel([ours, a, b] + ([fast] if fast else []), options.repeats)
         rows.append([net, times(a.seconds / ours.seconds) + bench.flag(net, ours, a, b),
                      times(b.seconds / ours.seconds), times(a.seconds / fast.seconds) if fast else "-",
@@ -159,7 +159,7 @@ def measure_ig_gap(bench):
         ours = explain(bench, model, bench.place("x.npy"), "ig", "fill=zero", target=theirs.ready["target"])
         quality = said(bench)["quality"]
         fast, rank = None, 1
-        if bench.peak_of("bf16"):
+        if bench.bf16():
             fast = explain(bench, model, bench.place("x.npy"), "ig", "fill=zero", target=theirs.ready["target"],
                            precision="bf16", out="fast")
             rank = agreement(np.load(bench.place("fast.npy")), np.load(bench.place("ours.npy")))[1]
@@ -226,7 +226,7 @@ def measure_lime(bench):
     for net in chosen(bench, ("resnet50",)):
         ours = lime(bench, net, samples)
         target = said(bench)["target"]["index"]
-        fast = lime(bench, net, samples, precision="auto", out="fast") if bench.peak_of("bf16") else None
+        fast = lime(bench, net, samples, precision="auto", out="fast") if bench.bf16() else None
         used = said(bench, "fast")["method"]["precision"] if fast else {}
         theirs = peer(bench, "lime", net, target, superpixels(bench))
         bench.versions["lime"], bench.versions["PyTorch"] = theirs.ready["lime"], theirs.ready["torch"]
@@ -299,7 +299,7 @@ def measure_rise(bench):
         ours = explain(bench, bench.model(net), picture(bench), "rise", "samples=%d" % samples, "fill=zero", "raw=on")
         target = said(bench)["target"]["index"]
         fast = explain(bench, bench.model(net), picture(bench), "rise", "samples=%d" % samples, "fill=zero", "raw=on",
-                       precision="auto", out="fast") if bench.peak_of("bf16") else None
+                       precision="auto", out="fast") if bench.bf16() else None
         used = said(bench, "fast")["method"]["precision"] if fast else {}
         theirs = peer(bench, "rise", net, target)
         bench.versions["PyTorch"] = theirs.ready["torch"]
@@ -358,7 +358,7 @@ def measure_meaningful(bench):
         once(theirs, iterations=whole)
         looks = theirs.change()["looks"]
         aim = looks[-1][1]
-        precisions = ["f32"] + (["bf16"] if bench.peak_of("bf16") else [])
+        precisions = ["f32"] + (["bf16"] if bench.bf16() else [])
         steps = [arrival(looks, aim)]
         for precision in precisions:
             meaningful(bench, net, whole, precision=precision, target=target, out="whole").close()
