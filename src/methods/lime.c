@@ -9,8 +9,11 @@
  * A pixel's value is the coefficient of its superpixel.
  * Taken from the paper and its authors' package: distance, kernel, ridge, ways of selection. Changed: every superpixel
  * is a feature; one seed fixes everything; masks come with their complements; samples grow with superpixels; mean fill;
- * standard errors, and a run that may end when they are small. `sampler=reweighted` draws from the kernel instead of
- * weighting by it (GLIME: Tan, Tian & Li, NeurIPS 2023): the same limit, steadier where the kernel is narrow. */
+ * standard errors, and a run that may end when they are small. Masks are balanced: an orthogonal array of strength 2,
+ * with complements 3 (Rao 1947), so that the other superpixels' effects cancel out of each coefficient instead of being
+ * fitted out of it; docs/design/sampling.md. `sampler=bernoulli` is the paper's; `sampler=reweighted` draws from the
+ * kernel instead of weighting by it (GLIME: Tan, Tian & Li, NeurIPS 2023): the same limit, steadier where the kernel is
+ * narrow. */
 #include "methods/method.h"
 
 #include "base/json.h"
@@ -26,7 +29,8 @@
 #include <stddef.h>
 #include <string.h>
 
-enum sampler { SAMPLER_BERNOULLI, SAMPLER_REWEIGHTED };
+enum sampler { SAMPLER_BALANCED, SAMPLER_BERNOULLI, SAMPLER_REWEIGHTED };
+static const char *const sampler_name[] = {"balanced", "bernoulli", "reweighted"};
 enum pairs { PAIRS_AUTO, PAIRS_ON, PAIRS_OFF };
 
 enum {
@@ -59,9 +63,11 @@ static const struct param params[] = {
      "none|auto|forward|highest-weights|lasso-path", NULL, "auto",
      "how they are chosen; auto: forward up to 6, else highest-weights"},
     {"pairs", PARAM_CHOICE, offsetof(struct options, pairs), "auto", 0, 0, "auto|on|off", NULL, "off",
-     "follow every mask by its complement; auto: on for the bernoulli sampler"},
-    {"sampler", PARAM_CHOICE, offsetof(struct options, sampler), "bernoulli", 0, 0, "bernoulli|reweighted", NULL, NULL,
-     "masks of independent superpixels with weights, or drawn in proportion to the weights"},
+     "follow every mask by its complement; auto: on unless reweighted"},
+    {"sampler", PARAM_CHOICE, offsetof(struct options, sampler), "balanced", 0, 0, "balanced|bernoulli|reweighted",
+     NULL, "bernoulli",
+     "masks with weights: blocks in which every superpixel and every two are balanced, or independent ones; or masks "
+     "drawn in proportion to the weights"},
     {"tolerance", PARAM_TEXT, offsetof(struct options, tolerance), "", 0, 0, NULL, NULL, NULL,
      "stop when the largest standard error is this part of the largest coefficient; stable:K: when the K strongest are "
      "apart"},
@@ -84,7 +90,7 @@ struct lime {
   bool pairs;
   double *kernel; /* [S+1] weight of a mask by its size */
   double *sizes;  /* [S+1] cumulative probability of a size, for the reweighted sampler */
-  int32_t *order; /* [S] scratch */
+  int32_t *order; /* [2^order >= S] scratch */
   int64_t previewed;
 };
 
@@ -111,7 +117,11 @@ static void draw_mask(struct lime *l, int64_t row, uint32_t attempt, uint64_t *m
 {
   const uint64_t seed = l->explain->seed;
   const int64_t n = l->superpixels.count;
-  if (l->options->sampler == SAMPLER_BERNOULLI) {
+  if (l->options->sampler == SAMPLER_BALANCED && attempt == 0) {
+    mask_draw_balanced(seed, (uint32_t)(l->pairs ? (row - 1) / 2 : row - 1), n, mask, l->order);
+    return;
+  }
+  if (l->options->sampler != SAMPLER_REWEIGHTED) {
     mask_draw(seed, (uint32_t)row, attempt, n, mask);
     return;
   }
@@ -238,9 +248,9 @@ static void report(struct lime *l, const struct evaluated *end)
   out->stopped_by = end->stopped_by;
   json_t *summary =
       json_pack("{s:I, s:I, s:s, s:b, s:f, s:f, s:I, s:f, s:f}", "samples", (json_int_t)d->rows, "superpixels",
-                (json_int_t)n, "sampler", l->options->sampler == SAMPLER_REWEIGHTED ? "reweighted" : "bernoulli",
-                "pairs", l->pairs, "kernel_width", l->options->kernel_width, "alpha", l->options->alpha, "features",
-                (json_int_t)l->fit_options.most, "weight_sum", sum, "effective_samples", effective);
+                (json_int_t)n, "sampler", sampler_name[l->options->sampler], "pairs", l->pairs, "kernel_width",
+                l->options->kernel_width, "alpha", l->options->alpha, "features", (json_int_t)l->fit_options.most,
+                "weight_sum", sum, "effective_samples", effective);
   json_object_set_new(out->details, "lime", json_copy(summary));
   json_t *classes = json_array();
   for (int64_t t = 0; t < l->n_targets; t++)
@@ -275,7 +285,7 @@ static bool set_options(struct lime *l, struct error *err)
 {
   const struct options *o = l->options;
   const int64_t n = l->superpixels.count;
-  l->pairs = o->pairs == PAIRS_ON || (o->pairs == PAIRS_AUTO && o->sampler == SAMPLER_BERNOULLI);
+  l->pairs = o->pairs == PAIRS_ON || (o->pairs == PAIRS_AUTO && o->sampler != SAMPLER_REWEIGHTED);
   if (l->pairs && o->sampler == SAMPLER_REWEIGHTED)
     return error_set(err, ERROR_USAGE, "pairs: a complement is no draw of the reweighted sampler; leave pairs off");
   if (o->select == SELECT_NONE && o->features != PARAM_AUTO_INT)
@@ -302,7 +312,7 @@ static bool open_fit(struct lime *l, struct error *err)
   const int64_t n = l->superpixels.count;
   l->kernel = mem_zero((size_t)n + 1, sizeof *l->kernel);
   l->sizes = mem_zero((size_t)n + 1, sizeof *l->sizes);
-  l->order = mem_zero((size_t)n, sizeof *l->order);
+  l->order = mem_zero((size_t)1 << mask_balanced_order(n), sizeof *l->order);
   if (!l->kernel || !l->sizes || !l->order)
     return error_memory(err, "lime");
   if (!design_open(&l->design, l->samples, n, l->n_targets, err) || !surrogate_open(&l->fit, n, l->n_targets, err))

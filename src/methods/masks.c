@@ -9,6 +9,10 @@
 /* Numbers of one sample: words of independent bits from 0, picks of a subset from PICKS; an attempt's from its own. */
 #define PICKS   ((uint64_t)1 << 24)
 #define ATTEMPT ((uint64_t)1 << 25)
+/* Of a block of balanced masks: the order of its rows, its features' columns, and which are complemented. */
+#define ROWS    ((uint64_t)1 << 26)
+#define COLUMNS ((uint64_t)1 << 27)
+#define SIGNS   UINT32_MAX /* attempt; others are few */
 
 int64_t mask_words(int64_t features)
 {
@@ -73,6 +77,39 @@ void mask_draw_subset(uint64_t seed, uint32_t sample, uint32_t attempt, int64_t 
   }
   if (picks < size)
     mask_complement(mask, features, mask);
+}
+
+int mask_balanced_order(int64_t features)
+{
+  int order = 2;
+  while ((int64_t)1 << order <= features)
+    order++;
+  return order;
+}
+
+/* The first `wanted` of a random order of 0..count-1, by numbers of `block` from `base` on. */
+static void deal(uint64_t seed, uint32_t block, uint64_t base, int64_t count, int64_t wanted, int32_t *order)
+{
+  for (int64_t i = 0; i < count; i++)
+    order[i] = (int32_t)i;
+  for (int64_t i = 0; i < wanted; i++) {
+    const int64_t at = i + rng_below(seed, RNG_ORDER, block, base + (uint64_t)i, (uint32_t)(count - i));
+    const int32_t dealt = order[at];
+    order[at] = order[i];
+    order[i] = dealt;
+  }
+}
+
+void mask_draw_balanced(uint64_t seed, uint32_t row, int64_t features, uint64_t *mask, int32_t *order)
+{
+  const int64_t count = (int64_t)1 << mask_balanced_order(features);
+  const uint32_t block = (uint32_t)(row / count), place = (uint32_t)(row % count);
+  deal(seed, block, ROWS, count, place + 1, order);
+  const uint32_t chosen = (uint32_t)order[place];
+  deal(seed, block, COLUMNS, count - 1, features, order);
+  mask_draw(seed, block, SIGNS, features, mask);
+  for (int64_t s = 0; s < features; s++)
+    mask[s / 64] ^= (uint64_t)__builtin_parity(chosen & (uint32_t)(order[s] + 1)) << (s % 64);
 }
 
 double log_binomial(int64_t n, int64_t k)

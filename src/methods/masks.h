@@ -19,6 +19,12 @@ void mask_draw(uint64_t seed, uint32_t sample, uint32_t attempt, int64_t feature
 /* `size` features, every subset equally likely; order [features] is scratch. */
 void mask_draw_subset(uint64_t seed, uint32_t sample, uint32_t attempt, int64_t features, int64_t size, uint64_t *mask,
                       int32_t *order);
+/* Every feature in exactly half of a block of 2^order samples, and any two of them in exactly a quarter: rows of
+ * Sylvester's Hadamard matrix (the parity of the bits that row and column share), whose columns but the first are dealt
+ * to features at random and complemented at random. Sample `row` is one of block row / 2^order, whose rows come in
+ * random order; 2^order > features. A mask alone is distributed as by mask_draw. order: scratch of 2^order. */
+int mask_balanced_order(int64_t features);
+void mask_draw_balanced(uint64_t seed, uint32_t row, int64_t features, uint64_t *mask, int32_t *order);
 /* The logarithm of the number of subsets. */
 double log_binomial(int64_t n, int64_t k);
 
