@@ -227,6 +227,8 @@ static json_t *result_json(const struct penumbra_explanation *x, const struct pe
     json_object_set_new(precision, "checked_on", json_integer(check->evaluations));
     json_object_set_new(precision, "deviation", json_number_or_null(check->deviation));
     json_object_set_new(precision, "largest_change", json_number_or_null(check->change));
+    if (check->sampled)
+      json_object_set_new(precision, "share_of_stderr", json_number_or_null(check->share));
   }
   if (check->gradients) {
     json_object_set_new(precision, "gradients_checked_on", json_integer(check->gradients));

@@ -366,7 +366,7 @@ static bool prepare(struct extremal *e, struct error *err)
   if (!fill_levels(e, err))
     return false;
   struct evaluate_options evaluate = explain->evaluate;
-  evaluate.differentiates = true;
+  evaluate.use.gradients = true;
   e->evaluator = evaluator_open(explain->predictor, &evaluate, input->x, err);
   return e->evaluator != NULL;
 }

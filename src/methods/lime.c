@@ -157,6 +157,27 @@ static bool propose(void *context, int64_t i, struct perturbation *p, struct err
   return superpixels_hide(&l->superpixels, mask, l->pairs ? (row - 1) / 2 : row - 1, p, err);
 }
 
+/* ---- the check of bfloat16 -------------------------------------------------------------------------------------- */
+
+static int64_t trial_target(void *context, const float *scores)
+{
+  const struct lime *l = context;
+  return explain_one_target(l->explain, scores);
+}
+
+static bool trial_propose(void *context, const unsigned char *keep, int64_t draw, struct perturbation *p,
+                          struct error *err)
+{
+  struct lime *l = context;
+  uint64_t mask[(SUPERPIXELS_MOST + 63) / 64] = {0};
+  for (int64_t s = 0; s < l->superpixels.count; s++)
+    if (keep[s])
+      mask_set(mask, s);
+  if (!is_possible(l, mask))
+    mask_set(mask, 0);
+  return superpixels_hide(&l->superpixels, mask, draw, p, err);
+}
+
 /* ---- passes ---------------------------------------------------------------------------------------------------- */
 
 static void take_row(struct lime *l, const float *scores)
@@ -331,7 +352,19 @@ static bool explain_locally(struct lime *l, struct error *err)
   /* 1: superpixels, the image itself, everything hidden. */
   if (!superpixels_open(&l->superpixels, explain, &l->options->superpixels, l->out, err) || !set_options(l, err))
     return false;
-  l->evaluator = evaluator_open(explain->predictor, &explain->evaluate, explain->input->x, err);
+  const struct precision_trial trial = {
+      .seed = explain->seed,
+      .samples = l->samples,
+      .features = l->superpixels.count,
+      .fitted = true,
+      .paired = l->pairs,
+      .context = l,
+      .target = trial_target,
+      .propose = trial_propose,
+  };
+  struct evaluate_options options = explain->evaluate;
+  options.use.trial = &trial;
+  l->evaluator = evaluator_open(explain->predictor, &options, explain->input->x, err);
   l->targets = mem_zero((size_t)explain->predictor->classes, sizeof *l->targets);
   if (!l->evaluator || !l->targets)
     return l->evaluator ? error_memory(err, "lime") : false;

@@ -602,7 +602,7 @@ static bool prepare(struct meaningful *m, struct error *err)
   if (!fill_open(&m->fill, m->options->fill, &scene, err) || !fill_values(&m->fill, 0, m->fill_x, err))
     return false;
   struct evaluate_options evaluate = explain->evaluate;
-  evaluate.differentiates = m->options->gradient == GRADIENT_AUTO;
+  evaluate.use.gradients = m->options->gradient == GRADIENT_AUTO;
   m->evaluator = evaluator_open(explain->predictor, &evaluate, input->x, err);
   if (!m->evaluator)
     return false;

@@ -75,20 +75,34 @@ static bool find_target(const struct explain *explain, int64_t *index, struct er
                    text, (long long)classes, explain->labels[nearest]);
 }
 
+static int64_t strongest(const float *scores, int64_t classes)
+{
+  int64_t top = 0;
+  for (int64_t k = 1; k < classes; k++)
+    top = scores[k] > scores[top] ? k : top;
+  return top;
+}
+
+int64_t explain_one_target(const struct explain *explain, const float *scores)
+{
+  struct error ignored = {ERROR_NONE};
+  int64_t target = -1;
+  if (strcmp(explain->target, "top") == 0)
+    return strongest(scores, explain->predictor->classes);
+  return strcmp(explain->target, "all") != 0 && find_target(explain, &target, &ignored) ? target : -1;
+}
+
 bool explain_targets(const struct explain *explain, const float *scores, int64_t *targets, int64_t *count,
                      struct explanation *out, struct error *err)
 {
   const int64_t classes = explain->predictor->classes;
-  int64_t top = 0;
-  for (int64_t k = 1; k < classes; k++)
-    top = scores[k] > scores[top] ? k : top;
   out->classes = classes;
   out->scores = mem_zero((size_t)classes, sizeof *scores);
   if (!out->scores)
     return error_memory(err, "scores");
   memcpy(out->scores, scores, (size_t)classes * sizeof *scores);
   out->all_targets = strcmp(explain->target, "all") == 0;
-  out->target = top;
+  out->target = strongest(scores, classes);
   if (out->all_targets) {
     *count = classes;
     for (int64_t k = 0; k < classes; k++)

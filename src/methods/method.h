@@ -17,27 +17,27 @@
 /* What every method is given. */
 struct explain {
   const struct predictor *predictor;
-  const struct model *model;   /* NULL for black boxes */
+  const struct model *model; /* NULL for black boxes */
   const struct card *card;
-  const struct input *input;   /* the picture on the model grid */
+  const struct input *input; /* the picture on the model grid */
   uint64_t seed;
   struct evaluate_options evaluate; /* session options included; the method sets evaluate.session.layer */
-  const char *target;          /* label, number, "top" or "all" */
-  const char *const *labels;   /* [classes] */
-  const double *thresholds;    /* [classes] probabilities above which a label counts as present */
+  const char *target;               /* label, number, "top" or "all" */
+  const char *const *labels;        /* [classes] */
+  const double *thresholds;         /* [classes] probabilities above which a label counts as present */
 };
 
 enum method_needs { NEEDS_PREDICT, NEEDS_GRADIENT };
 
 struct method {
-  const char *name;     /* as on the command line */
-  const char *title;    /* "Occlusion sensitivity" */
+  const char *name;    /* as on the command line */
+  const char *title;   /* "Occlusion sensitivity" */
   const char *unit;    /* of its map, under the bar of colours */
-  const char *summary;  /* one line */
-  const char *paper;    /* authors, title, venue, year */
+  const char *summary; /* one line */
+  const char *paper;   /* authors, title, venue, year */
   enum method_needs needs;
   const struct param *params;
-  size_t options_size;  /* of the struct params_parse fills */
+  size_t options_size; /* of the struct params_parse fills */
   /* Produce at least "map" [targets, height, width] on the model grid. */
   bool (*run)(const struct explain *explain, const void *options, struct explanation *out, struct error *err);
 };
@@ -52,5 +52,8 @@ json_t *method_json(const struct method *method);
  * class. Sets what the explanation says of its target. */
 bool explain_targets(const struct explain *explain, const float *scores, int64_t *targets, int64_t *count,
                      struct explanation *out, struct error *err);
+
+/* The one class that is asked for; -1: all, or a target that explain_targets will refuse. */
+int64_t explain_one_target(const struct explain *explain, const float *scores);
 
 #endif

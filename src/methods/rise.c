@@ -276,6 +276,28 @@ static bool propose(void *context, int64_t i, struct perturbation *p, struct err
   return true;
 }
 
+static int64_t trial_target(void *context, const float *scores)
+{
+  const struct rise *r = context;
+  return explain_one_target(r->explain, scores);
+}
+
+/* For the check of bfloat16: its first masks, with other cells. */
+static bool trial_propose(void *context, const unsigned char *keep, int64_t draw, struct perturbation *p,
+                          struct error *err)
+{
+  struct rise *r = context;
+  struct grid grid;
+  if (!propose(r, draw, p, err))
+    return false;
+  draw_grid(&r->y, &r->x, r->explain->seed, (uint32_t)draw, r->options->keep_prob, &grid);
+  for (int i = 0; i < r->y.cells * r->x.cells; i++)
+    grid.keep[i] = keep[i];
+  for (int y = 0; y < r->y.n; y++)
+    mask_row(&r->y, &r->x, &grid, y, p->mask + (size_t)y * (size_t)r->x.n);
+  return true;
+}
+
 /* Whether the map is known well enough: pixel by pixel, or by the pixels at the centres of cells. */
 static bool is_known(const struct rise *r, struct error *err, bool *known)
 {
@@ -482,7 +504,17 @@ static bool sample(struct rise *r, struct error *err)
   if (!stopping_parse(r->options->tolerance, r->samples, &r->stopping, err) || !open_fills(r, err) ||
       !axis_open(&r->y, g->height, cells, err) || !axis_open(&r->x, g->width, cells, err))
     return false;
-  r->evaluator = evaluator_open(explain->predictor, &explain->evaluate, explain->input->x, err);
+  const struct precision_trial trial = {
+      .seed = explain->seed,
+      .samples = r->samples,
+      .features = (int64_t)cells * cells,
+      .context = r,
+      .target = trial_target,
+      .propose = trial_propose,
+  };
+  struct evaluate_options options = explain->evaluate;
+  options.use.trial = &trial;
+  r->evaluator = evaluator_open(explain->predictor, &options, explain->input->x, err);
   r->targets = mem_zero((size_t)explain->predictor->classes, sizeof *r->targets);
   if (!r->evaluator || !r->targets)
     return r->evaluator ? error_memory(err, "rise") : false;

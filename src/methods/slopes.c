@@ -16,7 +16,7 @@ bool slopes_open(struct slopes *s, const struct explain *explain, const char *la
   const int64_t h = input->geometry.height, w = input->geometry.width, c = input->channels;
   struct evaluate_options options = explain->evaluate;
   options.session.layer = layer;
-  options.differentiates = true;
+  options.use.gradients = true;
   *s = (struct slopes){.explain = explain, .out = out, .pixels = (size_t)(h * w), .channels = (size_t)c};
   s->targets = mem_zero((size_t)explain->predictor->classes, sizeof *s->targets);
   if (!s->targets)

@@ -42,7 +42,7 @@ struct evaluator *evaluator_open(const struct predictor *predictor, const struct
   struct precision_check *check = options->precision;
   if (check && check->automatic) {
     check->automatic = false; /* once for an explanation, however many evaluators it opens */
-    if (!precision_decide(predictor, &e->options.session, x, options->differentiates, check, err)) {
+    if (!precision_decide(predictor, &e->options.session, x, &options->use, check, err)) {
       evaluator_close(e);
       return NULL;
     }
@@ -122,27 +122,26 @@ bool evaluator_score(struct evaluator *e, const float *x, float *scores, struct 
   return evaluator_predict(e, x, 1, scores, NULL, err);
 }
 
-/* The perturbed image itself, [height, width, channels]. */
-static void apply(const struct evaluator *e, const struct perturbation *p, float *image)
+void perturbation_apply(const struct predictor *predictor, const float *x, const struct perturbation *p, float *image)
 {
-  const struct predictor *predictor = e->session->predictor;
   const size_t c = (size_t)predictor->channels, row = (size_t)predictor->width * c;
+  const size_t pixels = (size_t)predictor->height * (size_t)predictor->width;
   switch (p->kind) {
   case PERTURB_IMAGE:
-    memcpy(image, p->content, e->image * sizeof *image);
+    memcpy(image, p->content, pixels * c * sizeof *image);
     break;
   case PERTURB_RECT: {
     const size_t width = (size_t)(p->x1 - p->x0) * c;
-    memcpy(image, e->x, e->image * sizeof *image);
+    memcpy(image, x, pixels * c * sizeof *image);
     for (int y = p->y0; y < p->y1; y++)
       memcpy(image + (size_t)y * row + (size_t)p->x0 * c, p->content + (size_t)(y - p->y0) * width,
              width * sizeof *image);
     break;
   }
   case PERTURB_MASK:
-    for (size_t i = 0, k = 0; i < e->image / c; i++)
+    for (size_t i = 0, k = 0; i < pixels; i++)
       for (size_t j = 0; j < c; j++, k++)
-        image[k] = e->x[k] * p->mask[i] + p->fill[k] * (1.0f - p->mask[i]);
+        image[k] = x[k] * p->mask[i] + p->fill[k] * (1.0f - p->mask[i]);
     break;
   }
 }
@@ -157,8 +156,11 @@ bool evaluator_report(struct evaluator *e, const struct evaluation *what, int64_
   e->reported = time;
   const struct predictor *predictor = e->session->predictor;
   struct progress progress = {
-    .done = done, .total = what->count, .seconds = seconds, .stage = what->stage,
-    .remaining = done > 0 ? seconds / (double)done * (double)(what->count - done) : -1,
+      .done = done,
+      .total = what->count,
+      .seconds = seconds,
+      .stage = what->stage,
+      .remaining = done > 0 ? seconds / (double)done * (double)(what->count - done) : -1,
   };
   if (what->preview) {
     what->preview(what->context, e->preview);
@@ -214,7 +216,7 @@ static bool evaluate_images(struct evaluator *e, const struct evaluation *what, 
     struct perturbation p = {.kind = PERTURB_RECT, .content = e->content, .mask = e->mask};
     if (!what->propose(what->context, from + i, &p, err))
       return false;
-    apply(e, &p, e->images + (size_t)i * e->image);
+    perturbation_apply(e->session->predictor, e->x, &p, e->images + (size_t)i * e->image);
   }
   return evaluator_predict(e, e->images, n, e->batch_scores, activations, err);
 }

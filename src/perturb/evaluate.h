@@ -24,7 +24,7 @@ typedef bool progress_callback(void *context, const struct progress *progress);
 struct evaluate_options {
   struct session_options session;
   struct precision_check *precision; /* automatic: decides session.precision when an evaluator is opened; or NULL */
-  bool differentiates;               /* gradients will be asked for: that decision is about them, too */
+  struct precision_use use;          /* for that decision */
   int64_t evals;                     /* ceiling on evaluations, 0: none */
   double budget;                     /* s, 0: none */
   progress_callback *progress;

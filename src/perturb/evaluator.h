@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What evaluate.c, sequence.c and descend.c share. Internal to the three. */
+/* What evaluate.c, precision.c, sequence.c and descend.c share. Internal to the four. */
 #ifndef PENUMBRA_PERTURB_EVALUATOR_H
 #define PENUMBRA_PERTURB_EVALUATOR_H
 
@@ -22,6 +22,9 @@ struct evaluator {
 };
 
 double evaluator_now(void); /* s */
+
+/* The perturbed image itself, [height, width, channels], of x. */
+void perturbation_apply(const struct predictor *predictor, const float *x, const struct perturbation *p, float *image);
 
 /* One timed and counted call of the session. */
 bool evaluator_predict(struct evaluator *evaluator, const float *images, int64_t n, float *scores, float *activations,
