@@ -197,6 +197,5 @@ void str_brief(const char *text, char *buffer, size_t size)
   if (cut)
     for (n = size - 4; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;)
       n--;
-  memcpy(buffer, text, n);
-  memcpy(buffer + n, cut ? "..." : "", cut ? 4 : 1);
+  (void)snprintf(buffer, size, "%.*s%s", (int)n, text, cut ? "..." : "");
 }
