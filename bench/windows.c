@@ -123,7 +123,7 @@ int main(int argc, char **argv)
   struct model *model = model_open(argv[1], &(struct model_options){.card = NULL}, &err);
   struct compute *compute = model ? compute_open(&err) : NULL;
   struct graph *graph = compute ? graph_fused(model->graph, FUSE_ALL, NULL, 0, &err) : NULL;
-  bool ok = graph && (strcmp(argv[6], "bf16") != 0 || graph_lower_bf16(graph, NULL, 0, &err));
+  bool ok = graph && (strcmp(argv[6], "bf16") != 0 || graph_lower_bf16(graph, NULL, 0, false, &err));
   const struct increment_options options = {patch, patch, batch, 1, NULL};
   struct increment *inc = ok ? increment_new(graph, compute, &options, &err) : NULL;
   ok = inc != NULL;
