@@ -52,6 +52,7 @@ static bool measure(struct run *run, int64_t batch, int repeats, struct error *e
   const int n = run_steps(run);
   struct entry *entries = mem_zero((size_t)n + 1, sizeof *entries);
   bool ok = entries || error_memory(err, "times");
+  const unsigned state = threads_flush();
   for (int r = -1; ok && r < repeats; r++) /* the first pass warms up */
     for (int i = 0; ok && i < n; i++) {
       const double from = worker_cpu();
@@ -61,6 +62,7 @@ static bool measure(struct run *run, int64_t batch, int repeats, struct error *e
     }
   if (ok)
     report(entries, n, batch, repeats);
+  threads_unflush(state);
   mem_free(entries);
   return ok;
 }

@@ -3,6 +3,9 @@
 
 #include <omp.h>
 #include <sched.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 int threads_available(void)
 {
@@ -42,3 +45,46 @@ void threads_for(int64_t n, int64_t grain, void (*body)(void *context, int64_t b
   for (int64_t p = 0; p < parts; p++)
     body(context, n * p / parts, n * (p + 1) / parts);
 }
+
+#if defined(__SSE2__)
+
+enum { FLUSH_RESULTS = 0x8000, FLUSH_INPUTS = 0x40, FLUSH = FLUSH_RESULTS | FLUSH_INPUTS }; /* of MXCSR */
+
+/* A worker's state is its own: every one of them has to be told. */
+static void tell_team(unsigned state)
+{
+  if (threads_used() == 1) {
+    _mm_setcsr(state);
+    return;
+  }
+#pragma omp parallel
+  _mm_setcsr(state);
+}
+
+unsigned threads_flush(void)
+{
+  const unsigned state = _mm_getcsr();
+  if ((state & FLUSH) != FLUSH)
+    tell_team(state | FLUSH);
+  return state;
+}
+
+void threads_unflush(unsigned state)
+{
+  if ((state & FLUSH) != FLUSH)
+    tell_team(state);
+}
+
+#else
+
+unsigned threads_flush(void)
+{
+  return 0;
+}
+
+void threads_unflush(unsigned state)
+{
+  (void)state;
+}
+
+#endif

@@ -18,4 +18,10 @@ int threads_used(void);
  * items. What a part computes must not depend on where the cuts are. */
 void threads_for(int64_t n, int64_t grain, void (*body)(void *context, int64_t begin, int64_t end), void *context);
 
+/* From here until threads_unflush of the result, numbers below the smallest normal one (1.2e-38 of a float) count as
+ * zeros, in the calling thread and in its team, where the CPU can be told so. It multiplies them a hundred times more
+ * slowly than others, and networks make them by the thousands where activations fade out. Nests. */
+unsigned threads_flush(void);
+void threads_unflush(unsigned state);
+
 #endif

@@ -2,6 +2,7 @@
 #include "graph/grad.h"
 
 #include "base/mem.h"
+#include "base/threads.h"
 #include "graph/plan.h"
 #include "ops/reverse.h"
 #include "ops/unary.h"
@@ -482,7 +483,7 @@ float *grad_seed(struct grad *g)
   return piece_data(g, g->piece_of[g->options.from->id]);
 }
 
-bool grad_execute(struct grad *g, struct error *err)
+static bool sweep(struct grad *g, struct error *err)
 {
   for (int i = 0; i < g->n_steps; i++) {
     struct step *s = &g->steps[i];
@@ -501,6 +502,14 @@ bool grad_execute(struct grad *g, struct error *err)
                   s->additions[k].count);
   }
   return true;
+}
+
+bool grad_execute(struct grad *g, struct error *err)
+{
+  const unsigned state = threads_flush();
+  const bool ok = sweep(g, err);
+  threads_unflush(state);
+  return ok;
 }
 
 const float *grad_result(const struct grad *g)

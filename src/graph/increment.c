@@ -280,9 +280,11 @@ bool increment_base(struct increment *inc, int base, const float *image, struct 
     memcpy(saved, first, inc->base_step);
   }
   memcpy(run_input(inc->base, 0), image, (size_t)v->height * (size_t)v->width * v->pixel);
+  const unsigned state = threads_flush();
   bool ok = run_execute(inc->base, err);
   for (int i = 0; ok && i < inc->n_stages; i++)
     ok = !inc->stages[i].joined || joined_base(inc, &inc->stages[i], err);
+  threads_unflush(state);
   if (base > 0) {
     memcpy(first + (size_t)base * inc->base_step, first, inc->base_step);
     memcpy(first, saved, inc->base_step);
@@ -368,11 +370,14 @@ void increment_place(struct increment *inc, const struct change *changes, int n)
 bool increment_run(struct increment *inc, const struct change *changes, int n, float *raw, float *activations,
                    struct error *err)
 {
+  const unsigned state = threads_flush();
+  bool ok = true;
   increment_place(inc, changes, n);
-  for (int i = 0; i < inc->n_stages; i++)
-    if (!stage_run(inc, &inc->stages[i], n, err))
-      return false;
-  return run_tail(inc, n, raw, activations, err);
+  for (int i = 0; ok && i < inc->n_stages; i++)
+    ok = stage_run(inc, &inc->stages[i], n, err);
+  ok = ok && run_tail(inc, n, raw, activations, err);
+  threads_unflush(state);
+  return ok;
 }
 
 struct commit_job {

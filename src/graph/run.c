@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/run.h"
 
+#include "base/threads.h"
 #include "graph/plan.h"
 #include "ops/op.h"
 
@@ -151,10 +152,12 @@ bool run_step(struct run *run, int i, struct error *err)
 
 bool run_execute(struct run *run, struct error *err)
 {
-  for (int i = 0; i < run->n_steps; i++)
-    if (!run_step(run, i, err))
-      return false;
-  return true;
+  const unsigned state = threads_flush();
+  bool ok = true;
+  for (int i = 0; ok && i < run->n_steps; i++)
+    ok = run_step(run, i, err);
+  threads_unflush(state);
+  return ok;
 }
 
 const void *run_value(const struct run *run, const struct value *value)

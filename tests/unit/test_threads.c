@@ -2,6 +2,7 @@
 #include "base/threads.h"
 #include "unit.h"
 
+#include <float.h>
 #include <string.h>
 
 enum { MOST = 1000 };
@@ -63,10 +64,52 @@ static void default_is_what_is_there(void **state)
   assert_int_equal(threads_used(), threads_available());
 }
 
+struct halving {
+  const volatile float *small;
+  float half[8];
+};
+
+static void halve(void *context, int64_t begin, int64_t end)
+{
+  struct halving *h = context;
+  for (int64_t i = begin; i < end; i++)
+    h->half[i] = *h->small * 0.5f;
+}
+
+static void halves_are(float expected, const volatile float *small)
+{
+  struct halving h = {.small = small};
+  threads_for(8, 1, halve, &h);
+  for (int i = 0; i < 8; i++)
+    assert_true(h.half[i] == expected);
+}
+
+/* Numbers below the normal ones: zeros in between, in every thread, and themselves again afterwards. */
+static void flushes_what_is_too_small(void **state)
+{
+  (void)state;
+#if defined(__SSE2__)
+  const volatile float small = FLT_MIN;
+  for (int threads = 1; threads <= 4; threads++) {
+    threads_use(threads);
+    halves_are(FLT_MIN / 2, &small);
+    const unsigned outer = threads_flush(), inner = threads_flush();
+    halves_are(0, &small);
+    threads_unflush(inner);
+    halves_are(0, &small);
+    threads_unflush(outer);
+    halves_are(FLT_MIN / 2, &small);
+  }
+#else
+  skip();
+#endif
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_item_once),
+      cmocka_unit_test(flushes_what_is_too_small),
       cmocka_unit_test(parts_are_no_smaller_than_the_grain),
       cmocka_unit_test(default_is_what_is_there),
   };
