@@ -51,7 +51,7 @@ FLAGS ?=
 bench-programs: $(BUILD)/build.ninja
 	@tools/setup.sh --bench
 	@bench/setup_peers.sh $(BUILD)/peers
-	ninja -C $(BUILD) $(patsubst %,bench/bench-%,peak forward occlusion explain region)
+	ninja -C $(BUILD) $(patsubst %,bench/bench-%,peak forward occlusion explain region segment)
 
 bench: bench-programs
 	@bench/bench.py own --build $(BUILD) $(FLAGS)

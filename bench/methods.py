@@ -290,6 +290,53 @@ def measure_lime_error(bench):
          % (len(reference), seeds, reference_samples)]
 
 
+# ---- superpixels -----------------------------------------------------------------------------------------------------
+
+def adjusted_rand(a, b):
+    """Hubert & Arabie 1985."""
+    a, b = (np.unique(v, return_inverse=True)[1].ravel() for v in (a, b))
+    both = np.unique(a.astype(np.int64) * (b.max() + 1) + b, return_counts=True)[1]
+
+    def pairs(counts):
+        counts = counts.astype(np.float64)
+        return (counts * (counts - 1) / 2).sum()
+
+    together, in_a, in_b = pairs(both), pairs(np.bincount(a)), pairs(np.bincount(b))
+    chance = in_a * in_b / pairs(np.array([len(a)]))
+    return (together - chance) / ((in_a + in_b) / 2 - chance)
+
+
+def measure_superpixels(bench):
+    from scene import scene
+    options, rows = bench.options, []
+    if not has(bench, "skimage"):
+        return ["Not measured."]
+    for size in (224, 512) if options.quick else (224, 512, 1024):
+        codes = scene(100, size, size).astype(np.int64)  # slic stretches its input to 0..1: let it be that already
+        path = bench.place("codes%d.npy" % size)
+        np.save(path, ((codes - codes.min()) * 255 // (codes.max() - codes.min())).astype(np.uint8))
+        for kind, text, parameters in (
+                ("quickshift", "quickshift:kernel=4,max_dist=200,ratio=0.2", dict(kernel_size=4, max_dist=200, ratio=0.2)),
+                ("slic", "slic:n=100,compactness=10", dict(n_segments=100, compactness=10, start_label=0))):
+            ours = Contender(options, [bench.program("segment"), path, str(options.threads), bench.place("ours.npy"), text],
+                             options.threads)
+            theirs = Contender(options, [options.python, os.path.join(HERE, "peers_segment.py"), path,
+                                         bench.place("theirs.npy"), kind, json.dumps(parameters)], options.threads, TUNED)
+            bench.versions["scikit-image"] = theirs.ready["skimage"]
+            duel([ours, theirs], options.repeats)
+            rows.append([kind, "%d" % size, times(theirs.seconds / ours.seconds) + bench.flag(kind, ours, theirs),
+                         "%.1f" % (1e3 * ours.seconds), "%.1f" % (1e3 * theirs.seconds),
+                         percent(ours.spread) + " / " + percent(theirs.spread),
+                         "%d / %d" % (ours.ready["count"], theirs.ready["count"]),
+                         "%.3f" % adjusted_rand(np.load(bench.place("ours.npy")), np.load(bench.place("theirs.npy")))])
+            progress(" ".join(rows[-1]))
+            ours.close()
+            theirs.close()
+    return table(["superpixels", "px a side", "over scikit-image", "ms", "scikit-image", "spread", "how many",
+                  "adjusted Rand index"], rows) + \
+        ["", "Equal parameters, colour. scikit-image works on one thread."]
+
+
 # ---- RISE ------------------------------------------------------------------------------------------------------------
 
 def measure_rise(bench):
@@ -479,4 +526,4 @@ def measure_quantus(bench):
 
 OWN = {"gradients": measure_gradients, "region": measure_region}
 PEERS = {"ig": measure_ig, "ig-gap": measure_ig_gap, "meaningful": measure_meaningful, "lime": measure_lime, "lime-error": measure_lime_error,
-         "quantus": measure_quantus, "rise": measure_rise}
+         "superpixels": measure_superpixels, "quantus": measure_quantus, "rise": measure_rise}
