@@ -342,7 +342,7 @@ struct model *model_open(const char *path, const struct model_options *options, 
     error_memory(err, "a model");
     return NULL;
   }
-  if (!open_model(model, path, options, err)) {
+  if (!(model->idle = onnx_idle_new(err)) || !open_model(model, path, options, err)) {
     model_close(model);
     return NULL;
   }
@@ -353,6 +353,7 @@ void model_close(struct model *model)
 {
   if (!model)
     return;
+  onnx_idle_free(model->idle);
   onnx_unload(&model->onnx);
   json_decref(model->in_file);
   card_free(&model->card);

@@ -32,6 +32,7 @@ struct model {
   const char *default_layer;  /* last rank-4 activation with spatial extent before pooling, or NULL */
   struct weights **own_weights; /* of a copy by model_reweighted */
   int n_own_weights;
+  struct onnx_idle *idle;     /* see onnx_session.h */
 };
 
 struct model *model_open(const char *path, const struct model_options *options, struct error *err);

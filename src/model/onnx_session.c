@@ -2,12 +2,14 @@
 #include "model/onnx_session.h"
 
 #include "base/mem.h"
+#include "base/threads.h"
 #include "graph/lower.h"
 #include "graph/run.h"
 #include "model/model.h"
 #include "model/onnx_sweep.h"
 #include "model/scores.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum { MAX_CHANGES = 64 };                    /* positions of one incremental call */
@@ -23,17 +25,16 @@ enum { MAX_BATCH_LOG2 = 5 }; /* larger batches are no faster, and memory grows w
 struct onnx_session {
   struct session base;
   const struct model *model;
-  enum score score;
-  enum precision precision;
+  struct session_options options; /* that it was opened with; threads as a number, `layer` its own */
+  bool left_over;                 /* windows and sweeps are those of a former run */
   struct compute *compute;
   struct graph *graph;                  /* fused */
   struct value *raw, *layer;            /* of the fused graph */
   struct run *runs[MAX_BATCH_LOG2 + 1]; /* for 1, 2, 4 … samples, made on first need */
   void *memory;
   size_t memory_bytes;
-  size_t limit;  /* bytes, from the options */
-  size_t beside; /* bytes in use beside windows: a run on one image, the caller's images */
-  bool exact_full;
+  size_t limit;                /* bytes, from the options */
+  size_t beside;               /* bytes in use beside windows: a run on one image, the caller's images */
   struct increment *increment; /* for changes of increment_height x increment_width, or NULL */
   int increment_height, increment_width, increment_batch;
   struct increment *sequences; /* for sequences_wanted sequences of such changes, or fewer */
@@ -42,20 +43,111 @@ struct onnx_session {
   struct onnx_sweep *sweep; /* made on first need */
 };
 
-static void close_session(struct session *base)
+static void free_increment(struct onnx_session *s)
 {
-  struct onnx_session *s = (struct onnx_session *)base;
+  increment_free(s->increment);
+  s->increment = NULL;
+  s->increment_height = s->increment_width = s->increment_batch = 0;
+}
+
+static void free_sequences(struct onnx_session *s)
+{
+  increment_free(s->sequences);
+  s->sequences = NULL;
+  s->sequences_height = s->sequences_width = s->sequences_wanted = s->lockstep = 0;
+}
+
+static void free_sweep(struct onnx_session *s)
+{
+  onnx_sweep_free(s->sweep);
+  s->sweep = NULL;
+}
+
+/* A run begins one kind of work: what a former run has left of the others goes, so that all stays within the limit. */
+enum kind { CHANGES, SEQUENCES, SWEEPS };
+
+static void drop_left_over(struct onnx_session *s, enum kind kept)
+{
+  if (!s->left_over)
+    return;
+  s->left_over = false;
+  if (kept != CHANGES)
+    free_increment(s);
+  if (kept != SEQUENCES)
+    free_sequences(s);
+  if (kept != SWEEPS)
+    free_sweep(s);
+}
+
+static void session_free(struct onnx_session *s)
+{
+  if (!s)
+    return;
   for (int i = 0; i <= MAX_BATCH_LOG2; i++)
     run_free(s->runs[i]);
   mem_unmap(s->memory, s->memory_bytes);
-  increment_free(s->increment);
-  increment_free(s->sequences);
+  free_increment(s);
+  free_sequences(s);
+  free_sweep(s);
   mem_free(s->raw_changes);
-  onnx_sweep_free(s->sweep);
   graph_free(s->graph);
   compute_close(s->compute);
+  mem_free((char *)(uintptr_t)s->options.layer);
   mem_free(s);
 }
+
+/* ---- between runs ---------------------------------------------------------------------------------------------- */
+
+struct onnx_idle {
+  pthread_mutex_t lock;
+  struct onnx_session *session;
+};
+
+struct onnx_idle *onnx_idle_new(struct error *err)
+{
+  struct onnx_idle *idle = mem_zero(1, sizeof *idle);
+  if (!idle) {
+    error_memory(err, "a model");
+    return NULL;
+  }
+  pthread_mutex_init(&idle->lock, NULL);
+  return idle;
+}
+
+void onnx_idle_free(struct onnx_idle *idle)
+{
+  if (!idle)
+    return;
+  session_free(idle->session);
+  pthread_mutex_destroy(&idle->lock);
+  mem_free(idle);
+}
+
+/* What waits, or NULL, and `next` waits in its place. */
+static struct onnx_session *exchange(struct onnx_idle *idle, struct onnx_session *next)
+{
+  pthread_mutex_lock(&idle->lock);
+  struct onnx_session *waited = idle->session;
+  idle->session = next;
+  pthread_mutex_unlock(&idle->lock);
+  return waited;
+}
+
+static void close_session(struct session *base)
+{
+  struct onnx_session *s = (struct onnx_session *)base;
+  s->left_over = true;
+  session_free(base->failed ? s : exchange(s->model->idle, s));
+}
+
+static bool same_options(const struct session_options *a, const struct session_options *b)
+{
+  return a->score == b->score && a->threads == b->threads && a->memory == b->memory && a->precision == b->precision &&
+         a->exact_full == b->exact_full &&
+         (a->layer && b->layer ? strcmp(a->layer, b->layer) == 0 : a->layer == b->layer);
+}
+
+/* ---- images ---------------------------------------------------------------------------------------------------- */
 
 /* The run for 2^log2 samples, bound to the session's memory. */
 static struct run *run_for(struct onnx_session *s, int log2, struct error *err)
@@ -83,7 +175,7 @@ static struct run *run_for(struct onnx_session *s, int log2, struct error *err)
 
 static void to_scores(const struct onnx_session *s, const float *raw, float *scores)
 {
-  scores_of(s->model, s->score, raw, scores);
+  scores_of(s->model, s->options.score, raw, scores);
 }
 
 static bool predict(struct session *base, const float *images, int64_t n, float *scores, float *activations,
@@ -117,10 +209,8 @@ static bool predict(struct session *base, const float *images, int64_t n, float 
 /* Windows for changes of this size with the largest batch that stays within the memory limit. */
 static bool make_increment(struct onnx_session *s, int height, int width, struct error *err)
 {
-  increment_free(s->increment);
-  increment_free(s->sequences);
-  s->increment = s->sequences = NULL;
-  s->sequences_height = s->sequences_width = s->sequences_wanted = s->lockstep = 0;
+  free_increment(s);
+  free_sequences(s);
   s->increment_height = height;
   s->increment_width = width;
   const struct predictor *p = s->base.predictor;
@@ -153,8 +243,9 @@ static bool begin_changes(struct session *base, const float *image, int height, 
   struct onnx_session *s = (struct onnx_session *)base;
   double share;
   *batch = 0;
-  if (s->exact_full)
+  if (s->options.exact_full)
     return true;
+  drop_left_over(s, CHANGES);
   if (height != s->increment_height || width != s->increment_width) {
     if (!increment_share(s->graph, &(struct increment_options){.height = height, .width = width}, &share, err))
       return false;
@@ -187,9 +278,7 @@ static bool predict_changes(struct session *base, const struct change *changes, 
 static bool make_sequences(struct onnx_session *s, int height, int width, int n, struct error *err)
 {
   double share;
-  increment_free(s->sequences);
-  s->sequences = NULL;
-  s->lockstep = 0;
+  free_sequences(s);
   s->sequences_height = height;
   s->sequences_width = width;
   s->sequences_wanted = n;
@@ -220,11 +309,10 @@ static bool begin_sequences(struct session *base, const float *const *bases, int
   struct onnx_session *s = (struct onnx_session *)base;
   const int wanted = n < MIN_LOCKSTEP ? MIN_LOCKSTEP : n < MAX_LOCKSTEP ? n : MAX_LOCKSTEP;
   *lockstep = 0;
-  if (s->exact_full)
+  if (s->options.exact_full)
     return true;
-  increment_free(s->increment); /* one kind of windows at a time holds the memory limit */
-  s->increment = NULL;
-  s->increment_height = s->increment_width = s->increment_batch = 0;
+  drop_left_over(s, SEQUENCES);
+  free_increment(s); /* one kind of windows at a time holds the memory limit */
   if ((height != s->sequences_height || width != s->sequences_width || wanted > s->sequences_wanted) &&
       !make_sequences(s, height, width, wanted, err))
     return false;
@@ -256,10 +344,11 @@ static bool begin_backward(struct session *base, const struct backward_request *
                            struct error *err)
 {
   struct onnx_session *s = (struct onnx_session *)base;
+  drop_left_over(s, SWEEPS);
   if (!s->sweep) {
     const size_t taken = s->memory_bytes;
     const size_t left = s->limit > taken ? s->limit - taken : 0;
-    s->sweep = onnx_sweep_new(s->model, s->compute, s->score, s->precision, left, err);
+    s->sweep = onnx_sweep_new(s->model, s->compute, s->options.score, s->options.precision, left, err);
   }
   return s->sweep && onnx_sweep_begin(s->sweep, request, info, err);
 }
@@ -327,11 +416,45 @@ static bool choose_batch(struct onnx_session *s, size_t limit, struct error *err
   return true;
 }
 
+static bool prepare_session(struct onnx_session *s, const struct session_options *options, struct error *err)
+{
+  const struct model *model = s->model;
+  struct value *layer = NULL;
+  s->options = *options;
+  s->options.layer = NULL;
+  if (options->layer && !(s->options.layer = mem_strdup(options->layer)))
+    return error_memory(err, "a session");
+  if ((options->layer && !(layer = model_layer(model, options->layer, err))) || !(s->compute = compute_open(err)) ||
+      !(s->graph = graph_fused(model->graph, FUSE_ALL, &layer, layer != NULL, err)))
+    return false;
+  if (options->precision == PRECISION_BF16 && !compute_has_bf16())
+    return error_set(err, ERROR_USAGE, "precision: bf16 needs a CPU with AVX512-BF16, which this one lacks");
+  if (options->precision == PRECISION_BF16 &&
+      !graph_lower_bf16(s->graph, layer ? &s->graph->values[layer->id] : NULL, layer != NULL, false, err))
+    return false;
+  s->raw = s->graph->outputs[0];
+  if (layer) {
+    s->layer = s->graph->values[layer->id];
+    s->base.layer.name = s->layer->name;
+    s->base.layer.channels = (int)layer->t.shape.dim[1];
+    s->base.layer.height = (int)layer->t.shape.dim[2];
+    s->base.layer.width = (int)layer->t.shape.dim[3];
+  }
+  s->limit = options->memory ? options->memory : DEFAULT_MEMORY;
+  return choose_batch(s, s->limit, err);
+}
+
 static struct session *open_session(const struct predictor *predictor, const struct session_options *options,
                                     struct error *err)
 {
   const struct model *model = (const struct model *)predictor; /* its first member */
-  struct onnx_session *s = mem_zero(1, sizeof *s);
+  struct session_options wanted = *options;
+  wanted.threads = threads_used();
+  struct onnx_session *s = exchange(model->idle, NULL);
+  if (s && same_options(&s->options, &wanted))
+    return &s->base;
+  session_free(s);
+  s = mem_zero(1, sizeof *s);
   if (!s) {
     error_memory(err, "a session");
     return NULL;
@@ -339,34 +462,10 @@ static struct session *open_session(const struct predictor *predictor, const str
   s->base.ops = &session_ops;
   s->base.predictor = predictor;
   s->model = model;
-  s->score = options->score;
-  s->precision = options->precision;
-  struct value *layer = NULL;
-  bool ok = (!options->layer || (layer = model_layer(model, options->layer, err)) != NULL) &&
-            (s->compute = compute_open(err)) != NULL &&
-            (s->graph = graph_fused(model->graph, FUSE_ALL, &layer, layer != NULL, err)) != NULL;
-  if (ok && options->precision == PRECISION_BF16)
-    ok = (compute_has_bf16() ||
-          error_set(err, ERROR_USAGE, "precision: bf16 needs a CPU with AVX512-BF16, which this one lacks")) &&
-         graph_lower_bf16(s->graph, layer ? &s->graph->values[layer->id] : NULL, layer != NULL, false, err);
-  if (ok) {
-    s->raw = s->graph->outputs[0];
-    if (layer) {
-      s->layer = s->graph->values[layer->id];
-      s->base.layer.name = s->layer->name;
-      s->base.layer.channels = (int)layer->t.shape.dim[1];
-      s->base.layer.height = (int)layer->t.shape.dim[2];
-      s->base.layer.width = (int)layer->t.shape.dim[3];
-    }
-    s->exact_full = options->exact_full;
-    s->limit = options->memory ? options->memory : DEFAULT_MEMORY;
-    ok = choose_batch(s, s->limit, err);
-  }
-  if (!ok) {
-    close_session(&s->base);
-    return NULL;
-  }
-  return &s->base;
+  if (prepare_session(s, &wanted, err))
+    return &s->base;
+  session_free(s);
+  return NULL;
 }
 
 const struct predictor_ops onnx_predictor_ops = {.open = open_session};

@@ -112,6 +112,7 @@ struct session {
   const struct predictor *predictor;
   int64_t batch; /* images a call takes at most, and best */
   size_t memory; /* bytes the caller may use for its own images and masks within the limit */
+  bool failed;   /* a call has failed: nothing of this session is used again */
   struct {
     const char *name; /* NULL: no layer */
     int height, width, channels;

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/onnx_session.h"
 #include "ops/op.h"
 
 #include <math.h>
@@ -70,8 +71,8 @@ static bool reweight_node(struct graph *graph, struct node *node, enum reweight 
 {
   enum { WEIGHTS, SCALE, SHIFT };
   const struct value *out = node->out[0];
-  const int64_t channels = out->t.layout == LAYOUT_CHANNELS_LAST ? out->t.shape.dim[1]
-                                                                 : out->t.shape.dim[out->t.shape.rank - 1];
+  const int64_t channels =
+      out->t.layout == LAYOUT_CHANNELS_LAST ? out->t.shape.dim[1] : out->t.shape.dim[out->t.shape.rank - 1];
   /* Two layers may share one constant: each gets its own. */
   struct value *value = graph_value(graph, node->in[1]->name);
   const float *weights, *scale, *shift;
@@ -104,10 +105,11 @@ struct model *model_reweighted(const struct model *model, int first, int count, 
     return NULL;
   }
   *copy = *model;
-  copy->graph = graph_copy(model->graph, err);
+  copy->n_own_weights = 0;
+  copy->idle = onnx_idle_new(err);
+  copy->graph = copy->idle ? graph_copy(model->graph, err) : NULL;
   copy->own_weights = copy->graph ? mem_zero((size_t)count + 1, sizeof *copy->own_weights) : NULL;
   bool ok = copy->own_weights || (copy->graph && error_memory(err, "a model"));
-  copy->n_own_weights = 0;
   for (int i = ok ? copy->graph->n_nodes - 1 : -1, layer = 0; ok && i >= 0; i--) {
     struct node *node = copy->graph->nodes[i];
     if (!has_weights(node))
@@ -129,6 +131,7 @@ void model_reweighted_close(struct model *model)
 {
   if (!model)
     return;
+  onnx_idle_free(model->idle);
   for (int i = 0; i < model->n_own_weights; i++)
     weights_free(model->own_weights[i]);
   mem_free(model->own_weights);

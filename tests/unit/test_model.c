@@ -342,6 +342,60 @@ static void batches_follow_the_memory_limit(void **state)
   model_close(model);
 }
 
+/* ---- between runs ---------------------------------------------------------------------------------------------- */
+
+/* A session that is closed waits for the next run with the same options, and says what a new one says. */
+static void sessions_are_taken_over(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  struct model *model = open_well("win_residual", NULL), *other = open_well("win_residual", NULL);
+  const struct predictor *p = &model->predictor;
+  const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels;
+  float *x = malloc(image * sizeof *x), scores[2][16];
+  assert_true(x && p->classes <= 16);
+  for (size_t i = 0; i < image; i++)
+    x[i] = (float)(i % 17) / 17 - 0.5f;
+  const struct session_options options = {.threads = 1, .layer = ""};
+  struct session *first = session_open(p, &options, &err);
+  assert_non_null(first);
+  struct session *beside = session_open(p, &options, &err); /* two runs at once have a session each */
+  assert_non_null(beside);
+  assert_ptr_not_equal(first, beside);
+  session_close(beside);
+  session_close(first);
+  const char name[] = ""; /* equal, not the same */
+  struct session *again = session_open(p, &(struct session_options){.threads = 1, .layer = name}, &err);
+  assert_ptr_equal(again, first);
+  float *layer =
+      malloc((size_t)again->layer.height * (size_t)again->layer.width * (size_t)again->layer.channels * sizeof *layer);
+  assert_non_null(layer);
+  assert_true(session_predict(again, x, 1, scores[0], layer, &err));
+  struct session *fresh = session_open(&other->predictor, &options, &err);
+  assert_true(fresh && session_predict(fresh, x, 1, scores[1], layer, &err));
+  assert_memory_equal(scores[0], scores[1], (size_t)p->classes * sizeof *scores[0]);
+  session_close(fresh);
+  session_close(again);
+  const struct session_options wanted[] = {
+      {.threads = 1, .layer = NULL},
+      {.threads = 2, .layer = NULL},
+      {.threads = 2, .score = SCORE_LOGIT},
+      {.threads = 2, .score = SCORE_LOGIT, .memory = 1 << 26},
+      {.threads = 2, .score = SCORE_LOGIT, .memory = 1 << 26, .exact_full = true},
+  };
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    struct session *session = session_open(p, &wanted[i], &err);
+    assert_non_null(session);
+    assert_true(session_predict(session, x, 1, scores[0], NULL, &err));
+    assert_int_equal(session->layer.name != NULL, false);
+    session_close(session);
+  }
+  free(layer);
+  free(x);
+  model_close(model);
+  model_close(other);
+}
+
 /* ---- description ------------------------------------------------------------------------------------------------ */
 
 static void describes_itself(void **state)
@@ -514,6 +568,7 @@ int main(void)
       cmocka_unit_test(finds_layers),
       cmocka_unit_test(sessions_show_layers),
       cmocka_unit_test(batches_follow_the_memory_limit),
+      cmocka_unit_test(sessions_are_taken_over),
       cmocka_unit_test(describes_itself),
       cmocka_unit_test(drafts_a_card),
       cmocka_unit_test(calls_back),
