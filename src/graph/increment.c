@@ -112,24 +112,23 @@ static void widen_bounds(struct increment *inc)
 static bool place_memory(struct increment *inc, struct error *err)
 {
   struct piece *pieces = mem_zero((size_t)inc->n_stages + 2, sizeof *pieces);
-  int *last = mem_zero((size_t)inc->graph->n_values + 1, sizeof *last);
-  bool ok = pieces && last;
-  if (!ok)
-    error_memory(err, "windows");
+  bool ok = pieces != NULL || error_memory(err, "windows");
+  inc->layers[inc->graph->inputs[0]->id].last = -1;
   for (int i = 0; ok && i < inc->n_stages; i++) {
     const struct stage *stage = &inc->stages[i];
+    inc->layers[stage->node->out[0]->id].last = i;
     for (int k = 0; k <= stage->n_in; k++) {
       const struct value *in = k < stage->n_in ? stage->in[k] : stage->node->residual;
       if (varies(in))
-        last[layer_of(inc, in) - inc->layers] = i;
+        layer_of(inc, in)->last = i;
     }
     const size_t need = stage_gather_bytes(inc, stage);
     inc->gather_bytes = need > inc->gather_bytes ? need : inc->gather_bytes;
   }
   for (int i = 0; ok && i < inc->tail->n_inputs; i++)
-    last[layer_of(inc, inc->tail->inputs[i]) - inc->layers] = inc->n_stages;
+    layer_of(inc, inc->tail->inputs[i])->last = inc->n_stages;
   if (ok && inc->options.layer && inc->layers[inc->options.layer->id].head)
-    last[layer_of(inc, inc->options.layer) - inc->layers] = inc->n_stages;
+    layer_of(inc, inc->options.layer)->last = inc->n_stages;
   int n = 0;
   for (int i = -1; ok && i < inc->n_stages; i++) {
     const struct value *value = i < 0 ? inc->graph->inputs[0] : inc->stages[i].node->out[0];
@@ -137,10 +136,7 @@ static bool place_memory(struct increment *inc, struct error *err)
     pieces[n++] = (struct piece){
         .value = value->id,
         .first = i,
-        /* what a step will write back stays to its end */
-        .last = inc->options.bases > 1 ? inc->n_stages
-                : last[value->id] > i  ? last[value->id]
-                                       : i,
+        .last = layer->last,
         .bytes = stage_pixel_bytes(inc->options.batch * area_of_bound(layer), layer->view.pixel),
     };
   }
@@ -153,7 +149,6 @@ static bool place_memory(struct increment *inc, struct error *err)
   if (ok && !(inc->memory = mem_map(inc->memory_bytes)))
     ok = error_memory(err, "windows");
   mem_free(pieces);
-  mem_free(last);
   return ok;
 }
 
@@ -367,19 +362,6 @@ void increment_place(struct increment *inc, const struct change *changes, int n)
       memcpy(input->window[p].data, changes[p].content, (size_t)rect_area(&changes[p].rect) * input->view.pixel);
 }
 
-bool increment_run(struct increment *inc, const struct change *changes, int n, float *raw, float *activations,
-                   struct error *err)
-{
-  const unsigned state = threads_flush();
-  bool ok = true;
-  increment_place(inc, changes, n);
-  for (int i = 0; ok && i < inc->n_stages; i++)
-    ok = stage_run(inc, &inc->stages[i], n, err);
-  ok = ok && run_tail(inc, n, raw, activations, err);
-  threads_unflush(state);
-  return ok;
-}
-
 struct commit_job {
   const struct increment *inc;
   const struct layer *layer;
@@ -400,16 +382,43 @@ static void commit_windows(void *context, int64_t begin, int64_t end)
   }
 }
 
+/* What a step made of the layers that are read no more becomes their base. */
+static void commit_read(struct increment *inc, int stage, int n)
+{
+  for (int i = -1; i < inc->n_stages; i++) {
+    const struct value *value = i < 0 ? inc->graph->inputs[0] : inc->stages[i].node->out[0];
+    struct commit_job job = {inc, &inc->layers[value->id]};
+    if (job.layer->last == stage)
+      threads_for(n, 1, commit_windows, &job);
+  }
+}
+
+/* `step`: windows become their positions' bases. */
+static bool run_windows(struct increment *inc, const struct change *changes, int n, bool step, float *raw,
+                        float *activations, struct error *err)
+{
+  const unsigned state = threads_flush();
+  bool ok = true;
+  increment_place(inc, changes, n);
+  for (int i = 0; ok && i < inc->n_stages; i++) {
+    ok = stage_run(inc, &inc->stages[i], n, err);
+    if (ok && step)
+      commit_read(inc, i, n);
+  }
+  ok = ok && run_tail(inc, n, raw, activations, err);
+  if (ok && step)
+    commit_read(inc, inc->n_stages, n);
+  threads_unflush(state);
+  return ok;
+}
+
+bool increment_run(struct increment *inc, const struct change *changes, int n, float *raw, float *activations,
+                   struct error *err)
+{
+  return run_windows(inc, changes, n, false, raw, activations, err);
+}
+
 bool increment_step(struct increment *inc, const struct change *changes, int n, float *raw, struct error *err)
 {
-  if (!increment_run(inc, changes, n, raw, NULL, err))
-    return false;
-  for (int i = 0; i < inc->graph->n_values; i++) {
-    const struct layer *layer = &inc->layers[i];
-    if (!layer->head || layer->alias >= 0 || layer->passing)
-      continue;
-    struct commit_job job = {inc, layer};
-    threads_for(n, 1, commit_windows, &job);
-  }
-  return true;
+  return run_windows(inc, changes, n, true, raw, NULL, err);
 }

@@ -18,6 +18,7 @@ struct layer {
   double mean[2];         /* average window over all places of the change */
   int *sizes[2];          /* how many of those places give a window of this size, 0..bound */
   int *even_sizes[2];     /* the same of windows that are made to begin at even places */
+  int last;               /* stage that reads the windows last */
   size_t offset;          /* of the windows' memory */
   struct window *window;  /* [batch] */
   int *order;             /* positions as their windows lie in memory */

@@ -9,9 +9,9 @@
 #include <string.h>
 
 /* Kernels exist for these many windows, and for these many pixels; a remainder runs on the smaller ones. */
-static const int window_chunk[] = {8, 1};
+static const int window_chunk[] = {8, 4, 2, 1};
 enum { POOLED_AT_ONCE = 8 }; /* windows that poolings gather */
-const int stage_row_chunk[ROW_CHUNKS] = {2048, 256, 32};
+const int stage_row_chunk[ROW_CHUNKS] = {2048, 512, 128, 32};
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
 
@@ -165,7 +165,7 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
     if (conv && area < whole && area_of_bound(out) == (int64_t)out->view.height * out->view.width)
       area = whole; /* that may be gathered instead */
     const int64_t most = conv ? window_chunk[0] : POOLED_AT_ONCE;
-    const int64_t at_once = conv && batch < most ? 1 : most;
+    const int64_t at_once = conv && batch < most ? batch : most;
     return stage_pixel_bytes(at_once * area, in->view.pixel);
   }
   if (stage->rule.kind == WINDOW_POINT)
@@ -353,9 +353,10 @@ static bool convolve_class(struct increment *inc, struct stage *stage, const int
   const int h = held.y1 - held.y0, w = held.x1 - held.x0;
   const int64_t area = whole ? (int64_t)in->view.height * in->view.width : context_area(&stage->rule.space, h, w);
   for (int done = 0; done < n;) {
-    int m = 1;
-    for (size_t c = 0; c < sizeof window_chunk / sizeof *window_chunk && m == 1; c++)
-      m = n - done >= window_chunk[c] ? window_chunk[c] : 1;
+    int c = 0;
+    while (window_chunk[c] > n - done)
+      c++;
+    const int m = window_chunk[c];
     struct kernel *kernel = window_kernel(inc, stage, whole ? 0 : h, whole ? 0 : w, m, err);
     if (!kernel)
       return false;

@@ -9,7 +9,7 @@
 
 enum {
   MAX_TOPS = 3,   /* size classes an axis */
-  ROW_CHUNKS = 3, /* how many rows of pixels a kernel of a point-wise node takes */
+  ROW_CHUNKS = 4, /* how many rows of pixels a kernel of a point-wise node takes */
   TAIL_LOG2 = 5,  /* the tail runs on up to 32 samples at once */
 };
 
