@@ -208,41 +208,52 @@ static bool global_shape(struct node *node, struct arena *arena, struct error *e
   return output_set(node, 0, DTYPE_F32, &out, LAYOUT_CHANNELS_LAST, err);
 }
 
-enum { SUM_CHUNK = 64 };
+enum { SUM_CHUNK = 64 }; /* channels that one thread sums at a time */
 
-/* Mean of [cells, c] over cells, in double. */
-SIMD_CLONES static void mean(const float *restrict src, int64_t cells, int64_t c, float *restrict dst)
+/* Mean over cells of n <= SUM_CHUNK of the c channels, in double. Four cells are summed before the long sum is touched.
+ */
+SIMD_CLONES static void mean(const float *restrict src, int64_t cells, int64_t c, int64_t n, float *restrict dst)
 {
-  for (int64_t c0 = 0; c0 < c; c0 += SUM_CHUNK) {
-    const int64_t width = c - c0 < SUM_CHUNK ? c - c0 : SUM_CHUNK;
-    double sum[SUM_CHUNK] = {0};
-    for (int64_t i = 0; i < cells; i++)
-      for (int64_t j = 0; j < width; j++)
-        sum[j] += (double)src[i * c + c0 + j];
-    for (int64_t j = 0; j < width; j++)
-      dst[c0 + j] = (float)(sum[j] / (double)cells);
+  double sum[SUM_CHUNK] = {0};
+  int64_t i = 0;
+  for (; i + 4 <= cells; i += 4) {
+    const float *x = src + i * c, *y = x + c, *z = y + c, *w = z + c;
+    for (int64_t j = 0; j < n; j++)
+      sum[j] += ((double)x[j] + (double)y[j]) + ((double)z[j] + (double)w[j]);
+  }
+  for (; i < cells; i++)
+    for (int64_t j = 0; j < n; j++)
+      sum[j] += (double)src[i * c + j];
+  for (int64_t j = 0; j < n; j++)
+    dst[j] = (float)(sum[j] / (double)cells);
+}
+
+static void max_of_cells(const float *src, int64_t cells, int64_t c, int64_t n, float *dst)
+{
+  memcpy(dst, src, (size_t)n * sizeof *dst);
+  for (int64_t i = 1; i < cells; i += 3) {
+    const int held = cells - i < 3 ? (int)(cells - i) : 3;
+    const float *row[3] = {src + i * c};
+    for (int k = 1; k < held; k++)
+      row[k] = src + (i + k) * c;
+    max_of_rows(dst, row, held, true, n);
   }
 }
 
-static void global_maps(void *context, int64_t begin, int64_t end)
+/* Items are chunks of the channels of all maps. */
+static void global_chunks(void *context, int64_t begin, int64_t end)
 {
   const struct pool_job *job = context;
   const int64_t cells = job->pool->space.in[0] * job->pool->space.in[1], c = job->c;
-  for (int64_t map = begin; map < end; map++) {
-    const float *src = job->src + map * cells * c;
-    float *dst = job->dst + map * c;
-    if (job->pool->kind == POOL_AVERAGE) {
-      mean(src, cells, c, dst);
-      continue;
-    }
-    memcpy(dst, src, (size_t)c * sizeof *dst);
-    for (int64_t i = 1; i < cells; i += 3) {
-      const int held = cells - i < 3 ? (int)(cells - i) : 3;
-      const float *row[3] = {src + i * c};
-      for (int k = 1; k < held; k++)
-        row[k] = src + (i + k) * c;
-      max_of_rows(dst, row, held, true, c);
-    }
+  const int64_t chunks = (c + SUM_CHUNK - 1) / SUM_CHUNK;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t map = i / chunks, c0 = i % chunks * SUM_CHUNK, n = c - c0 < SUM_CHUNK ? c - c0 : SUM_CHUNK;
+    const float *src = job->src + map * cells * c + c0;
+    float *dst = job->dst + map * c + c0;
+    if (job->pool->kind == POOL_AVERAGE)
+      mean(src, cells, c, n, dst);
+    else
+      max_of_cells(src, cells, c, n, dst);
   }
 }
 
@@ -250,8 +261,10 @@ static bool global_forward(const struct call *call, struct error *err)
 {
   (void)err;
   const struct shape *in = &call->node->in[0]->t.shape;
-  struct pool_job job = {call->node->params, in->dim[1], call->in[0], call->out[0]};
-  threads_for(call->n * in->dim[0], LOOP_GRAIN / (in->dim[1] * in->dim[2] * in->dim[3] + 1) + 1, global_maps, &job);
+  const int64_t c = in->dim[1], chunks = (c + SUM_CHUNK - 1) / SUM_CHUNK;
+  struct pool_job job = {call->node->params, c, call->in[0], call->out[0]};
+  threads_for(call->n * in->dim[0] * chunks, LOOP_GRAIN / (in->dim[2] * in->dim[3] * SUM_CHUNK + 1) + 1, global_chunks,
+              &job);
   return true;
 }
 
