@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "tensor/onednn.h"
+#include "tensor/silu.h"
 #include "tensor/weights.h"
 #include "tensor/winograd.h"
 
@@ -68,6 +69,7 @@ struct kernel {
   bool in_tiles; /* there is no primitive, but: */
   struct winograd winograd;
   int threads;
+  int64_t silu;        /* nor is there one where this counts elements of our own function */
   struct kernel *then; /* run on dst afterwards, or NULL; owned */
 };
 
@@ -246,6 +248,15 @@ static bool conv_describe(const struct conv_spec *s, struct conv_descs *d, struc
                  what);
 }
 
+/* Functions that ride on the write, the first of n; what is left is faster as a pass of its own. */
+static int riding_posts(const struct post *post, int n, enum number dst)
+{
+  for (int i = 0; i < n; i++)
+    if (post[i].kind == UNARY_SILU && dst == NUMBER_F32 && silu_here())
+      return i;
+  return n;
+}
+
 /* Functions one after the other, each a pass over `count` elements. */
 static struct kernel *chain_of_steps(struct compute *c, int64_t count, const struct post *post, int n_post,
                                      struct error *err);
@@ -330,7 +341,8 @@ struct kernel *kernel_conv(struct compute *c, const struct conv_spec *s, struct 
   struct desc chosen = {.set = false};
   struct kernel *k = NULL;
   dnnl_primitive_desc_t pd = NULL;
-  dnnl_primitive_attr_t attr = attributes(s->sum, s->post, s->n_post, err);
+  const int riding = riding_posts(s->post, s->n_post, s->dst);
+  dnnl_primitive_attr_t attr = attributes(s->sum, s->post, riding, err);
   bool ok = attr && conv_describe(s, &d, err) &&
             !failed(conv_pd(&pd, c, &d.src, &d.any, &d.bias, &d.dst, d.strides, d.dilates, d.before, d.after, attr),
                     err, "convolution") &&
@@ -342,6 +354,9 @@ struct kernel *kernel_conv(struct compute *c, const struct conv_spec *s, struct 
     ok = k->packed && bind(k, ARG_SRC, DNNL_ARG_SRC, &d.src, err) &&
          bind(k, ARG_WEIGHTS, DNNL_ARG_WEIGHTS, &chosen, err) &&
          (!s->bias || bind(k, ARG_BIAS, DNNL_ARG_BIAS, &d.bias, err)) && bind(k, ARG_DST, DNNL_ARG_DST, &d.dst, err);
+    const int64_t count = s->n * s->oh * s->ow * s->oc;
+    if (ok && riding < s->n_post)
+      ok = (k->then = chain_of_steps(c, count, s->post + riding, s->n_post - riding, err)) != NULL;
     if (!ok) {
       kernel_free(k);
       k = NULL;
@@ -465,6 +480,18 @@ static struct kernel *kernel_simple(struct compute *c, dnnl_primitive_desc_t pd,
   return k;
 }
 
+static struct kernel *kernel_silu(struct compute *c, int64_t count, struct error *err)
+{
+  struct kernel *k = mem_zero(1, sizeof *k);
+  if (!k) {
+    error_memory(err, "a kernel");
+    return NULL;
+  }
+  k->compute = c;
+  k->silu = count;
+  return k;
+}
+
 static struct kernel *chain_of_steps(struct compute *c, int64_t count, const struct post *post, int n_post,
                                      struct error *err)
 {
@@ -475,6 +502,11 @@ static struct kernel *chain_of_steps(struct compute *c, int64_t count, const str
   bool ok = attr && !failed(desc_by_tag(&d, 1, dims, dnnl_f32, dnnl_a), err, "element-wise function");
   for (int p = 0; ok && p < n_post; p++) {
     struct step step[2];
+    if (post[p].kind == UNARY_SILU && silu_here()) {
+      ok = (*link = kernel_silu(c, count, err)) != NULL;
+      link = ok ? &(*link)->then : link;
+      continue;
+    }
     for (int i = 0, n = steps_of(post[p], step); ok && i < n; i++) {
       dnnl_primitive_desc_t pd = NULL;
       ok = !failed(eltwise_pd(&pd, c, step[i].alg, &d, step[i].alpha, step[i].beta, attr), err,
@@ -522,6 +554,10 @@ bool kernel_run(struct kernel *k, const void *src, const void *right, const floa
 {
   if (k->in_tiles) {
     winograd_run(&k->winograd, src, k->packed, bias, dst, scratch, k->threads);
+    return !k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err);
+  }
+  if (k->silu > 0) {
+    silu_run(k->silu, src, dst);
     return !k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err);
   }
   /* The library takes plain pointers for what it only reads. */
