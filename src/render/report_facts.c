@@ -230,12 +230,35 @@ void report_trust(const struct report *report, int map, struct str *html)
   str_append(html, "</dl>\n");
 }
 
+/* Whether the figure is known of any map: a column that only says 'not measured' would push the others off the page. */
+static bool in_table(const struct report *report, const struct figure *figure)
+{
+  for (int k = 0; k < report->count; k++)
+    if (isfinite(figure_of(&report->maps[k], figure).value))
+      return true;
+  return false;
+}
+
+static void append_missing(const bool *column, struct str *html)
+{
+  int n = 0;
+  for (int i = 0; i < FIGURES; i++)
+    if (!column[i])
+      str_printf(html, "%s%s", n++ ? ", " : "<p>Not measured of any of these maps: ", figures[i].title);
+  if (n)
+    str_append(html, ".</p>\n");
+}
+
 void report_trust_table(const struct report *report, struct str *html)
 {
+  bool column[FIGURES];
   str_append(html, "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Evidence for each method\">\n<table>\n"
                    "<thead><tr><th scope=\"col\">Method</th>");
-  for (int i = 0; i < FIGURES; i++)
-    str_printf(html, "<th scope=\"col\">%s</th>", figures[i].title);
+  for (int i = 0; i < FIGURES; i++) {
+    column[i] = in_table(report, &figures[i]);
+    if (column[i])
+      str_printf(html, "<th scope=\"col\">%s</th>", figures[i].title);
+  }
   str_append(html,
              "<th scope=\"col\">Score, all hidden</th><th scope=\"col\">Evaluations</th><th scope=\"col\">Seconds</th>"
              "</tr></thead>\n<tbody>\n");
@@ -246,6 +269,8 @@ void report_trust_table(const struct report *report, struct str *html)
     html_text(html, report_method(report, k));
     str_append(html, "</th>");
     for (int i = 0; i < FIGURES; i++) {
+      if (!column[i])
+        continue;
       const struct measured value = figure_of(&report->maps[k], &figures[i]);
       str_append(html, "<td>");
       append_measured(&value, html);
@@ -258,8 +283,9 @@ void report_trust_table(const struct report *report, struct str *html)
     html_number(html, report_number(result, "timing", "total_s"), 3);
     str_append(html, "</td></tr>\n");
   }
-  str_append(html,
-             "</tbody></table></section>\n<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
+  str_append(html, "</tbody></table></section>\n");
+  append_missing(column, html);
+  str_append(html, "<details><summary>What the figures mean</summary>\n<dl class=\"meaning\">\n");
   for (int i = 0; i < FIGURES; i++)
     str_printf(html, "<dt>%s</dt><dd>%s</dd>\n", figures[i].title, figures[i].sentence);
   str_append(html, "</dl></details>\n");

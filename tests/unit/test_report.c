@@ -285,6 +285,24 @@ static void test_hostile_texts(void **state)
   fixture_free(&f);
 }
 
+/* A column for what is known of one map at least; the rest in a sentence. */
+static void test_columns_that_say_something(void **state)
+{
+  (void)state;
+  struct fixture f;
+  fixture_make(&f, 3, SIDE, SIDE, 1, "a finding");
+  json_object_set_new(json_object_get(f.maps[2].result, "trust"), "completeness_gap", json_real(0.25));
+  fixture_write(&f);
+  const char *html = f.html.text;
+  assert_page(html);
+  assert_non_null(strstr(html, "<th scope=\"col\">Completeness gap</th>"));
+  assert_non_null(strstr(html, "<td>0.25</td>"));
+  assert_null(strstr(html, "<th scope=\"col\">R\xC2\xB2</th>"));
+  assert_non_null(strstr(html, "<p>Not measured of any of these maps: "));
+  assert_non_null(strstr(html, ", R\xC2\xB2, Stability over fills, Stability over seeds, Artifact rate.</p>"));
+  fixture_free(&f);
+}
+
 /* What lies between two marks. */
 static char *between(const char *text, const char *from, const char *to)
 {
@@ -734,6 +752,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_page_of_one),
+      cmocka_unit_test(test_columns_that_say_something),
       cmocka_unit_test(test_hostile_texts),
       cmocka_unit_test(test_policy),
       cmocka_unit_test(test_codes_of_maps),
