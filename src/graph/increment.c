@@ -162,7 +162,24 @@ static bool make_tail(struct increment *inc, struct error *err)
     head[i] = inc->layers[i].head;
   inc->tail = graph_rest(inc->graph, head, err);
   mem_free(head);
+  int64_t weights = 0, macs = 0;
+  for (int i = 0; inc->tail && i < inc->tail->n_nodes; i++) {
+    const struct node *node = inc->tail->nodes[i];
+    macs += node_macs(node);
+    weights += (node->op->flags & OP_WEIGHTS) ? tensor_count(&node->in[1]->t) : 0;
+  }
+  inc->tail_streams = macs < 4 * weights;
   return inc->tail != NULL;
+}
+
+/* log2 of the samples that a run of the tail takes when `left` are to go. A tail that does little but read its weights
+ * (fully connected layers) rather runs on more samples than there are than reads them twice. */
+static int tail_log2(const struct increment *inc, int left)
+{
+  int log2 = inc->tail_streams ? TAIL_LOG2 : TAIL_LOG2 - 1;
+  while (log2 > 0 && (inc->tail_streams ? 1 << (log2 - 1) >= left : 1 << log2 > left))
+    log2--;
+  return log2;
 }
 
 static bool make_base(struct increment *inc, struct error *err)
@@ -220,10 +237,7 @@ static struct run *tail_run(struct increment *inc, int log2, struct error *err)
 /* The largest that will be needed, so that increment_bytes tells what a call takes. */
 static bool make_tail_run(struct increment *inc, struct error *err)
 {
-  int log2 = TAIL_LOG2;
-  while ((1 << log2) > inc->options.batch)
-    log2--;
-  return tail_run(inc, log2, err) != NULL;
+  return tail_run(inc, tail_log2(inc, inc->options.batch), err) != NULL;
 }
 
 struct increment *increment_new(const struct graph *graph, struct compute *compute,
@@ -320,16 +334,15 @@ static bool run_tail(struct increment *inc, int n, float *raw, float *activation
   const int64_t outputs = tensor_count(&inc->graph->outputs[0]->t);
   const struct value *layer = inc->options.layer;
   for (int done = 0; done < n;) {
-    int log2 = TAIL_LOG2;
-    while ((1 << log2) > n - done)
-      log2--;
-    const int m = 1 << log2;
+    const int log2 = tail_log2(inc, n - done), m = n - done < 1 << log2 ? n - done : 1 << log2;
     struct run *run = tail_run(inc, log2, err);
     if (!run)
       return false;
     for (int i = 0; i < inc->tail->n_inputs; i++) {
       struct whole_job job = {inc, layer_of(inc, inc->tail->inputs[i]), done, run_input(run, i)};
+      const size_t sample = (size_t)job.layer->view.height * (size_t)job.layer->view.width * job.layer->view.pixel;
       threads_for(m, 1, make_whole, &job);
+      memset(job.to + (size_t)m * sample, 0, (size_t)((1 << log2) - m) * sample);
     }
     if (!run_execute(run, err))
       return false;

@@ -10,7 +10,7 @@
 enum {
   MAX_TOPS = 3,   /* size classes an axis */
   ROW_CHUNKS = 4, /* how many rows of pixels a kernel of a point-wise node takes */
-  TAIL_LOG2 = 5,  /* the tail runs on up to 32 samples at once */
+  TAIL_LOG2 = 6,  /* the tail runs on up to 64 samples at once, or 32 where more are no faster */
 };
 
 struct window_kernel {
@@ -53,6 +53,7 @@ struct increment {
   void *scratch; /* of kernels */
   size_t scratch_bytes;
   struct graph *tail;
+  bool tail_streams; /* reads weights that are used but once a sample */
   struct run *tail_runs[TAIL_LOG2 + 1];
   void *tail_memory;
   size_t tail_bytes;
