@@ -137,6 +137,18 @@ void file_unmap(struct file_map *map)
   *map = (struct file_map){0};
 }
 
+void file_release(const struct file_map *map, const void *at, size_t bytes)
+{
+  /* By numbers: `at` may be memory of any origin. */
+  const uintptr_t data = (uintptr_t)map->data, from = (uintptr_t)at;
+  if (!map->data || from < data || from - data > map->size || bytes > map->size - (from - data) || bytes == 0)
+    return;
+  /* The mapping is read-only: its pages never differ from the file, and those that are shared with neighbours may go,
+   * too. */
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = from / page * page;
+  (void)madvise((void *)begin, from + bytes - begin, MADV_DONTNEED);
+}
+
 /* A hidden name beside `path`: its folder, and a name of this process that `attempt` makes different. */
 static char *hidden_sibling(const char *path, int attempt)
 {

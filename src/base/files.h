@@ -21,6 +21,9 @@ bool file_map(const char *path, size_t limit, struct file_map *map, struct error
  * unless `symlinks`, regular files only; the descriptor that was checked is the one that is mapped. */
 bool file_map_within(const char *dir, const char *name, bool symlinks, struct file_map *map, struct error *err);
 void file_unmap(struct file_map *map);
+/* Hand the pages around bytes [at, at + bytes) back to the system; they are read again from the file when somebody
+ * looks. Nothing happens where these bytes do not all lie in the mapping. */
+void file_release(const struct file_map *map, const void *at, size_t bytes);
 
 /* Write bytes to `path` by way of a temporary file beside it and a rename. */
 bool file_write(const char *path, const void *bytes, size_t size, struct error *err);

@@ -7,6 +7,7 @@
 #define PENUMBRA_GRAPH_GRAPH_H
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/mem.h"
 #include "ops/node.h"
 #include "tensor/tensor.h"
@@ -25,7 +26,9 @@ struct graph {
   int n_inputs;
   struct value **outputs; /* as in the file */
   int n_outputs;
-  bool borrowed;              /* made by graph_fused: weights belong to another graph */
+  bool borrowed;                /* made by graph_fused: weights belong to another graph */
+  const struct file_map *files; /* mappings that constants may point into; in the arena */
+  int n_files;
   int64_t max_constant_bytes; /* ceiling on what folding may create, 0: 1 GiB */
 };
 

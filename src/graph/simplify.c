@@ -215,6 +215,17 @@ bool graph_simplify(struct graph *graph, struct error *err)
   return ok && graph_make_weights(graph, err);
 }
 
+/* Where packed weights may hand their pages back. */
+static void find_file(const struct graph *graph, struct node *node)
+{
+  const uintptr_t at = (uintptr_t)node->in[1]->t.data;
+  for (int i = 0; i < graph->n_files; i++) {
+    const uintptr_t data = (uintptr_t)graph->files[i].data;
+    if (at >= data && at - data < graph->files[i].size)
+      weights_in_file(node->weights, &graph->files[i]);
+  }
+}
+
 bool graph_make_weights(struct graph *graph, struct error *err)
 {
   for (int i = 0; i < graph->n_nodes; i++) {
@@ -223,6 +234,7 @@ bool graph_make_weights(struct graph *graph, struct error *err)
       node->weights = weights_new(node->in[1]->t.data, node->scale);
       if (!node->weights)
         return error_memory(err, "weights");
+      find_file(graph, node);
     }
   }
   return true;

@@ -183,6 +183,21 @@ bool onnx_load_bytes(const void *bytes, size_t size, struct onnx_model *model, s
   return false;
 }
 
+/* Tell the graph what its constants may point into. */
+static bool list_files(struct onnx_model *model, struct error *err)
+{
+  const struct reader *reader = &model->reader;
+  struct file_map *files = arena_array(model->graph->arena, (size_t)reader->n_files + 1, sizeof *files);
+  if (!files)
+    return error_memory(err, "the graph");
+  files[0] = model->map;
+  for (int i = 0; i < reader->n_files; i++)
+    files[i + 1] = reader->files[i].map;
+  model->graph->files = files;
+  model->graph->n_files = reader->n_files + 1;
+  return true;
+}
+
 static char *folder_of(const char *path)
 {
   const char *slash = strrchr(path, '/');
@@ -209,7 +224,7 @@ bool onnx_load(const char *path, const struct onnx_options *options, struct onnx
   }
   model->reader.dir = model->dir;
   model->reader.symlinks = options && options->external_symlinks;
-  if (load(model->map.data, model->map.size, model, err))
+  if (load(model->map.data, model->map.size, model, err) && list_files(model, err))
     return true;
   onnx_unload(model);
   const size_t shown = 110; /* the end of a long path tells more than its beginning, and the cause needs room */

@@ -6,6 +6,7 @@
 #define PENUMBRA_TENSOR_COMPUTE_H
 
 #include "base/error.h"
+#include "base/files.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,6 +60,8 @@ struct weights;
 /* `raw` (may be unaligned) must outlive the weights. Conv: [oc, ic/groups, kh, kw]; matrix: [k, n], or [n, k] with
  * weights_transposed. Output channel i is multiplied by scale[i] (NULL: 1). */
 struct weights *weights_new(const void *raw, const float *scale);
+/* `raw` may lie in this mapping of a file: pages that have been packed are handed back. */
+void weights_in_file(struct weights *weights, const struct file_map *file);
 void weights_free(struct weights *weights);
 size_t weights_bytes(const struct weights *weights); /* held in packed forms */
 

@@ -17,6 +17,7 @@ struct packed {
 
 struct weights {
   const void *raw;
+  struct file_map file; /* that raw may lie in */
   const float *scale;
   pthread_mutex_t lock; /* guards `forms`; entries never change once they are listed */
   struct packed *forms;
@@ -31,6 +32,11 @@ struct weights *weights_new(const void *raw, const float *scale)
   w->scale = scale;
   pthread_mutex_init(&w->lock, NULL);
   return w;
+}
+
+void weights_in_file(struct weights *w, const struct file_map *file)
+{
+  w->file = *file;
 }
 
 void weights_free(struct weights *w)
@@ -138,6 +144,7 @@ const void *weights_form(struct weights *w, struct compute *c, const struct desc
         w->forms = made;
         found = made->data;
       }
+      file_release(&w->file, w->raw, raw_bytes);
     }
   }
   if (made && !found) {
@@ -163,6 +170,7 @@ const float *weights_winograd(struct weights *w, int64_t ic, int64_t oc, bool ad
   }
   if (made && made->data) {
     winograd_pack(w->raw, w->scale, ic, oc, adjoint, made->data);
+    file_release(&w->file, w->raw, (size_t)(ic * oc) * 9 * sizeof(float));
     made->adjoint = adjoint;
     made->next = w->forms;
     w->forms = made;

@@ -4,12 +4,14 @@
 #include "scratch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static void expect_content(const char *path, const char *text)
 {
@@ -427,12 +429,55 @@ static void digests(void **state)
   assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+/* Whether the page that holds `at` is in this process's memory: bit 63 of its entry. */
+static bool is_present(const void *at)
+{
+  const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  uint64_t entry = 0;
+  const off_t place = (off_t)((uintptr_t)at / (uintptr_t)sysconf(_SC_PAGESIZE) * sizeof entry);
+  assert_int_equal(pread(fd, &entry, sizeof entry, place), sizeof entry);
+  close(fd);
+  return entry >> 63;
+}
+
+static void pages_are_handed_back(void **state)
+{
+  (void)state;
+  enum { BYTES = 1 << 20 };
+  static unsigned char bytes[BYTES];
+  struct error err = {0};
+  struct file_map map;
+  for (size_t i = 0; i < BYTES; i++)
+    bytes[i] = (unsigned char)(i * 31 % 251);
+  assert_true(file_write("big", bytes, BYTES, &err));
+  assert_true(file_map("big", 0, &map, &err));
+  assert_memory_equal(map.data, bytes, BYTES);
+  const unsigned char *middle = map.data + BYTES / 2 + 5;
+  /* Not what is not all of the mapping, wherever it begins. */
+  file_release(&map, map.data + BYTES - 1, 2);
+  file_release(&map, map.data - 1, BYTES);
+  file_release(&map, map.data, SIZE_MAX);
+  file_release(&map, bytes, BYTES);
+  file_release(&(struct file_map){0}, bytes, BYTES);
+  assert_true(is_present(middle));
+  assert_int_equal(bytes[BYTES - 1], (BYTES - 1) * 31 % 251);
+  file_release(&map, middle, 1);
+  assert_false(is_present(middle));
+  assert_true(is_present(map.data));
+  file_release(&map, map.data, BYTES);
+  assert_false(is_present(map.data));
+  assert_false(is_present(map.data + BYTES - 1));
+  assert_memory_equal(map.data, bytes, BYTES);
+  file_unmap(&map);
+}
+
 #define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
 
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       IN_SCRATCH(maps_whole_files),
+      IN_SCRATCH(pages_are_handed_back),
       IN_SCRATCH(refuses_what_is_no_file),
       IN_SCRATCH(stays_inside_the_folder),
       IN_SCRATCH(stays_inside_without_openat2),
