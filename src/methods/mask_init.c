@@ -126,6 +126,7 @@ bool mask_init_open(struct mask_init *init, const char *text, const struct expla
       init->heat[i] = (float)-distance(g->height, g->width, i);
     return true;
   }
+  init->given = true;
   if (method) {
     for (const struct param *p = method->params; p->name; p++)
       if (strcmp(p->name, "init") == 0)

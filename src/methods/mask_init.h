@@ -9,6 +9,7 @@
 struct mask_init {
   enum { INIT_HEAT, INIT_ONES, INIT_HALF, INIT_RANDOM } kind;
   float *heat;         /* INIT_HEAT: [height, width], the most important pixels highest; owned */
+  bool given;          /* that is a file's or a method's map */
   int64_t evaluations; /* spent on it by another method */
   double seconds;
 };

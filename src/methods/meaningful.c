@@ -9,7 +9,8 @@
  * by Adam with jittered images; the mask with the least J without jitter is kept.
  * Taken from the paper: both games, blur, TV with beta 3, jitter, the start from a circle and from other maps. Changed:
  * the score is a share of the drop, and prices are means, so that they depend on neither image nor mask size (at 28
- * cells a side they are the paper's); a test of convergence; several starts; no flips. Without gradients: evolution.h.
+ * cells a side they are the paper's); a test of convergence; several starts; no flips; of a given map and its mask the
+ * order with the smallest sufficient region is kept (refine.h). Without gradients: evolution.h.
  */
 #include "methods/method.h"
 
@@ -19,7 +20,7 @@
 #include "methods/evolution.h"
 #include "methods/mask_init.h"
 #include "methods/mask_objective.h"
-#include "methods/minimal_region.h"
+#include "methods/refine.h"
 #include "methods/warnings.h"
 #include "perturb/descend.h"
 
@@ -62,7 +63,8 @@ static const struct param params[] = {
     {"fill", PARAM_TEXT, offsetof(struct options, fill), "blur", 0, 0, NULL, NULL, NULL,
      "what deleted pixels become; random fills are drawn anew each step"},
     {"init", PARAM_TEXT, offsetof(struct options, init), "circle", 0, 0, NULL, NULL, NULL,
-     "start: circle, ones, half, random, a .npy map or a method's name to refine its map"},
+     "start: circle, ones, half, random, a .npy map or a method's name to refine its map; game=preserve then shows "
+     "whatever suffices with least area: the mask, the map ordered by it, their product, or the map"},
     {"starts", PARAM_INT, offsetof(struct options, starts), "1", 1, 32, NULL, NULL, NULL,
      "searches; those after the first start at random"},
     {"keep", PARAM_FLOAT, offsetof(struct options, keep), "0.9", 0, 1, NULL, NULL, NULL,
@@ -101,6 +103,7 @@ struct meaningful {
   struct mask_objective objective;
   struct adam adam;
   struct mask_init init;
+  struct region region;          /* of the map that is shown; empty: not known yet */
   struct solution solutions[32]; /* of the game at hand, one a start */
   int64_t target;
   int64_t done, total; /* steps of all searches */
@@ -416,30 +419,74 @@ static json_t *describe(const struct meaningful *m, const struct solution *s, co
                    (double)half / (double)pixels, "converged", s->converged, "iterations", (json_int_t)s->rows);
 }
 
+/* In place of the mask, the best that it and the map it started from give together; before is the latter's region. */
+static bool refine(struct meaningful *m, const struct region_request *start, const struct region *before, bool second,
+                   float *map, json_t **about, struct error *err)
+{
+  const int64_t pixels = (int64_t)m->scene.height * m->scene.width;
+  struct region found = {0};
+  float *mask = mem_alloc((size_t)pixels * sizeof *mask);
+  if (!mask)
+    return error_memory(err, "a refinement");
+  memcpy(mask, map, (size_t)pixels * sizeof *mask);
+  const bool ok = refine_map(start, before, mask, map, &found, about, err);
+  mem_free(mask);
+  if (ok && !second && m->target == m->out->target)
+    m->region = found;
+  else
+    region_close(&found);
+  return ok;
+}
+
+static void say_refined(struct meaningful *m, json_t *about, json_t *refined)
+{
+  json_object_set_new(about, "refined", refined);
+  if (strcmp(json_string_value(json_object_get(refined, "by")), "start") == 0)
+    explanation_warn(
+        m->out, "not-refined",
+        "the optimisation found no smaller region than the %lld px that the map it started from needs: that "
+        "map is shown",
+        (long long)json_integer_value(json_object_get(refined, "before_px")));
+}
+
 /* One game of one class: searches, map, and for the class that is shown all that is said of it. */
 static bool play(struct meaningful *m, bool preserve, bool second, float *map, struct error *err)
 {
   const int64_t pixels = (int64_t)m->scene.height * m->scene.width, starts = m->options->starts;
+  const struct region_request start = {m->explain, m->evaluator, m->init.heat, m->fill_x, m->target, m->options->keep};
+  const bool refines = preserve && m->init.given && m->options->iterations > 0;
+  struct region before = {0};
+  json_t *refined = NULL;
   int64_t best = 0;
   m->objective.preserve = preserve;
-  for (int64_t i = 0; i < starts; i++) {
-    if (!search(m, i, err))
-      return false;
-    if (m->solutions[i].value < m->solutions[best].value)
+  bool ok = !refines || region_find(&start, pixels, &before, err);
+  for (int64_t i = 0; ok && i < starts; i++) {
+    ok = search(m, i, err);
+    if (ok && m->solutions[i].value < m->solutions[best].value)
       best = i;
+  }
+  if (!ok) {
+    region_close(&before);
+    return false;
   }
   const struct solution *s = &m->solutions[best];
   mask_grid_up(&m->grid, s->cells, m->mask);
   preview(m, map);
   if (m->options->iterations == 0 && m->init.heat) /* the map as it was given: there is nothing else to say of it */
     memcpy(map, m->init.heat, (size_t)pixels * sizeof *map);
-  if (m->target != m->out->target)
-    return true;
   json_t *about = describe(m, s, map);
-  json_t *games = json_object_get(m->out->details, "games");
-  json_array_append_new(games, about);
+  ok = !refines || refine(m, &start, &before, second, map, &refined, err);
+  region_close(&before);
+  if (!ok || m->target != m->out->target) {
+    json_decref(about);
+    json_decref(refined);
+    return ok;
+  }
+  json_array_append_new(json_object_get(m->out->details, "games"), about);
   if (m->options->iterations == 0)
     return true;
+  if (refined)
+    say_refined(m, about, refined);
   if (starts > 1 && !agree(m, best, about, err))
     return false;
   for (int64_t i = 0; i < starts; i++)
@@ -581,7 +628,8 @@ static bool solve(struct meaningful *m, int64_t *targets, double *base, struct e
   /* 7: what suffices, and what there is to say. */
   const int64_t shown = one ? 0 : out->target;
   const struct region_request region = {explain, m->evaluator, map + shown * pixels, m->fill_x, out->target, o->keep};
-  if (!minimal_region(&region, out, err))
+  if ((!m->region.order && !region_find(&region, pixels, &m->region, err)) ||
+      !minimal_region(&region, &m->region, out, err))
     return false;
   report(m, out);
   warn_of_fill(explain, o->fill, m->fill.note, base[out->target], out);
@@ -622,6 +670,7 @@ static bool run(const struct explain *explain, const void *options, struct expla
   fill_close(&m.fill);
   mask_grid_close(&m.grid);
   mask_init_close(&m.init);
+  region_close(&m.region);
   adam_close(&m.adam);
   if (m.fill_now != m.fill_x)
     mem_free(m.fill_now);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNGS = 64, BISECTIONS = 16, MOST_CORNERS = 20000 };
+enum { BISECTIONS = 16, MOST_CORNERS = 20000 };
 
 /* ---- order ----------------------------------------------------------------------------------------------------- */
 
@@ -51,38 +51,61 @@ bool region_order(const float *map, int height, int width, int32_t *order, struc
 
 struct ladder {
   const struct region_request *request;
-  int64_t pixels;
-  int32_t *order; /* [pixels] */
-  int64_t rung[RUNGS];
-  float *curve;  /* [RUNGS, 3] */
+  const int32_t *order;
+  int64_t pixels, from; /* px of the picture; the first rung that is asked for */
+  int64_t rung[REGION_RUNGS];
+  float *kept, *hidden; /* [REGION_RUNGS] scores; NAN: not known */
+  double wanted, answer;
   int64_t asked; /* area of the bisection's question */
-  double answer;
 };
 
-static void write_mask(const struct ladder *l, int64_t count, bool keep, float *mask)
+static void write_mask(const struct ladder *l, int64_t count, bool keep, struct perturbation *p)
 {
+  p->kind = PERTURB_MASK;
+  p->fill = l->request->fill;
   for (int64_t i = 0; i < l->pixels; i++)
-    mask[l->order[i]] = (i < count) == keep ? 1 : 0;
+    p->mask[l->order[i]] = (i < count) == keep ? 1 : 0;
 }
 
-static bool propose_rung(void *context, int64_t i, struct perturbation *p, struct error *err)
+static bool propose_kept(void *context, int64_t i, struct perturbation *p, struct error *err)
 {
   const struct ladder *l = context;
   (void)err;
-  p->kind = PERTURB_MASK;
-  p->fill = l->request->fill;
-  write_mask(l, l->rung[i / 2], i % 2 == 0, p->mask);
+  write_mask(l, l->rung[l->from + i], true, p);
   return true;
 }
 
-static bool take_rung(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
+/* The first that suffices ends the climb. */
+static bool take_kept(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
                       struct error *err)
 {
   struct ladder *l = context;
   (void)activations;
+  (void)err;
+  l->kept[l->from + i] = scores[l->request->target];
+  *stop = (double)scores[l->request->target] >= l->wanted;
+  return true;
+}
+
+/* What is not known yet of a curve: first of what is kept, then of what is hidden. */
+static bool propose_rest(void *context, int64_t i, struct perturbation *p, struct error *err)
+{
+  const struct ladder *l = context;
+  const int64_t at = l->from + i;
+  (void)err;
+  write_mask(l, l->rung[at % REGION_RUNGS], at < REGION_RUNGS, p);
+  return true;
+}
+
+static bool take_rest(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
+                      struct error *err)
+{
+  struct ladder *l = context;
+  const int64_t at = l->from + i;
+  (void)activations;
   (void)stop;
   (void)err;
-  l->curve[3 * (i / 2) + 1 + i % 2] = scores[l->request->target];
+  (at < REGION_RUNGS ? l->kept : l->hidden)[at % REGION_RUNGS] = scores[l->request->target];
   return true;
 }
 
@@ -91,9 +114,7 @@ static bool propose_asked(void *context, int64_t i, struct perturbation *p, stru
   const struct ladder *l = context;
   (void)i;
   (void)err;
-  p->kind = PERTURB_MASK;
-  p->fill = l->request->fill;
-  write_mask(l, l->asked, true, p->mask);
+  write_mask(l, l->asked, true, p);
   return true;
 }
 
@@ -110,27 +131,23 @@ static bool take_asked(void *context, int64_t i, const float *scores, const floa
 }
 
 /* Areas in equal ratios up to the whole image: an eighth of a doubling apart, from 0.4 %. */
-static void set_rungs(struct ladder *l)
+static struct ladder ladder_of(const struct region_request *request, struct region *region, float *hidden)
 {
-  for (int k = 0; k < RUNGS; k++) {
-    const int64_t count = (int64_t)floor((double)l->pixels * exp2((k - (RUNGS - 1)) / 8.0) + 0.5);
-    l->rung[k] = count < 1 ? 1 : count;
-    l->curve[3 * k] = (float)((double)l->rung[k] / (double)l->pixels);
-    l->curve[3 * k + 1] = l->curve[3 * k + 2] = NAN;
+  const struct geometry *g = &request->explain->input->geometry;
+  struct ladder l = {.request = request, .order = region->order, .kept = region->kept, .hidden = hidden};
+  l.pixels = (int64_t)g->height * g->width;
+  l.wanted = request->keep * (double)evaluator_scores(request->evaluator)[request->target];
+  for (int k = 0; k < REGION_RUNGS; k++) {
+    const int64_t count = (int64_t)floor((double)l.pixels * exp2((k - (REGION_RUNGS - 1)) / 8.0) + 0.5);
+    l.rung[k] = count < 1 ? 1 : count;
   }
+  return l;
 }
 
-/* The smallest area that passes, with its score; 0 where none does. */
-static bool climb(struct ladder *l, double wanted, int64_t *count, double *score, struct error *err)
+/* Between the last rung that fails and what suffices above it. */
+static bool bisect(struct ladder *l, struct region *region, int64_t fails, struct error *err)
 {
   struct evaluated end;
-  const struct evaluation rungs = {
-      .stage = "minimal region",
-      .count = 2 * RUNGS,
-      .context = l,
-      .propose = propose_rung,
-      .result = take_rung,
-  };
   const struct evaluation question = {
       .stage = "minimal region",
       .count = 1,
@@ -138,32 +155,61 @@ static bool climb(struct ladder *l, double wanted, int64_t *count, double *score
       .propose = propose_asked,
       .result = take_asked,
   };
-  *count = 0;
-  *score = NAN;
-  if (!evaluate(l->request->evaluator, &rungs, &end, err))
-    return false;
-  int first = 0;
-  while (first < RUNGS && !((double)l->curve[3 * first + 1] >= wanted))
-    first++;
-  if (first == RUNGS)
-    return true;
-  int64_t fails = first > 0 ? l->rung[first - 1] : 0;
-  *count = l->rung[first];
-  *score = (double)l->curve[3 * first + 1];
-  for (int i = 0; i<BISECTIONS && * count - fails> 1; i++) {
-    l->asked = fails + (*count - fails) / 2;
+  for (int i = 0; i < BISECTIONS && region->count - fails > 1; i++) {
+    l->asked = fails + (region->count - fails) / 2;
     if (!evaluate(l->request->evaluator, &question, &end, err))
       return false;
     if (end.count == 0) /* no time for more: what passed so far stands */
       break;
-    if (l->answer >= wanted) {
-      *count = l->asked;
-      *score = l->answer;
+    if (l->answer >= l->wanted) {
+      region->count = l->asked;
+      region->score = l->answer;
     } else {
       fails = l->asked;
     }
   }
   return true;
+}
+
+bool region_find(const struct region_request *request, int64_t most, struct region *region, struct error *err)
+{
+  const struct geometry *g = &request->explain->input->geometry;
+  *region = (struct region){.score = NAN};
+  for (int k = 0; k < REGION_RUNGS; k++)
+    region->kept[k] = NAN;
+  region->order = mem_alloc((size_t)g->height * (size_t)g->width * sizeof *region->order);
+  if (!region->order)
+    return error_memory(err, "a region");
+  if (!region_order(request->map, g->height, g->width, region->order, err))
+    return false;
+  struct ladder l = ladder_of(request, region, NULL);
+  struct evaluated end;
+  int64_t rungs = 1; /* up to the first that is not below `most`: halving may lead from there to less */
+  while (rungs < REGION_RUNGS && l.rung[rungs - 1] < most)
+    rungs++;
+  const struct evaluation climb = {
+      .stage = "minimal region", .count = rungs, .context = &l, .propose = propose_kept, .result = take_kept};
+  if (!evaluate(request->evaluator, &climb, &end, err))
+    return false;
+  region->rungs = (int)end.count;
+  const int last = region->rungs - 1;
+  if (last < 0 || !((double)region->kept[last] >= l.wanted))
+    return true;
+  region->count = l.rung[last];
+  region->score = (double)region->kept[last];
+  if (!bisect(&l, region, last > 0 ? l.rung[last - 1] : 0, err))
+    return false;
+  if (region->count > most) {
+    region->count = 0;
+    region->score = NAN;
+  }
+  return true;
+}
+
+void region_close(struct region *region)
+{
+  mem_free(region->order);
+  *region = (struct region){0};
 }
 
 /* ---- outline --------------------------------------------------------------------------------------------------- */
@@ -269,31 +315,38 @@ static json_t *describe(const struct region_request *r, const int32_t *region, i
                    "contour", contour);
 }
 
-bool minimal_region(const struct region_request *r, struct explanation *out, struct error *err)
+bool minimal_region(const struct region_request *r, struct region *found, struct explanation *out, struct error *err)
 {
   const struct geometry *g = &r->explain->input->geometry;
-  const int64_t curve[2] = {RUNGS, 3}, dims[2] = {g->height, g->width};
-  struct ladder l = {.request = r, .pixels = dims[0] * dims[1]};
-  const double wanted = r->keep * (double)evaluator_scores(r->evaluator)[r->target];
-  int64_t count;
-  double score;
+  const int64_t curve[2] = {REGION_RUNGS, 3}, dims[2] = {g->height, g->width};
+  float hidden[REGION_RUNGS];
+  struct ladder l = ladder_of(r, found, hidden);
+  struct evaluated end;
+  l.from = found->rungs;
+  const struct evaluation rest = {.stage = "minimal region",
+                                  .count = 2 * REGION_RUNGS - found->rungs,
+                                  .context = &l,
+                                  .propose = propose_rest,
+                                  .result = take_rest};
+  for (int k = 0; k < REGION_RUNGS; k++)
+    hidden[k] = NAN;
   int32_t *region = explanation_ints(out, "region", 2, dims, err);
-  l.curve = explanation_floats(out, "region_curve", 2, curve, err);
-  l.order = mem_alloc((size_t)l.pixels * sizeof *l.order);
-  bool ok = region && l.curve && (l.order || error_memory(err, "a region"));
-  if (ok)
-    set_rungs(&l);
-  ok = ok && region_order(r->map, g->height, g->width, l.order, err) && climb(&l, wanted, &count, &score, err);
-  if (ok) {
-    for (int64_t i = 0; i < count; i++)
-      region[l.order[i]] = 1;
-    json_t *about = describe(r, region, count, score, wanted, err);
-    ok = about != NULL;
-    json_object_set_new(out->details, "minimal_region", about);
-    if (count == 0)
-      explanation_warn(out, "no-region", "no part of the image was found that alone scores %.4g, %.2g of the whole",
-                       wanted, r->keep);
+  float *row = explanation_floats(out, "region_curve", 2, curve, err);
+  if (!region || !row || !evaluate(r->evaluator, &rest, &end, err))
+    return false;
+  for (int k = 0; k < REGION_RUNGS; k++) {
+    *row++ = (float)((double)l.rung[k] / (double)l.pixels);
+    *row++ = found->kept[k];
+    *row++ = hidden[k];
   }
-  mem_free(l.order);
-  return ok;
+  for (int64_t i = 0; i < found->count; i++)
+    region[found->order[i]] = 1;
+  json_t *about = describe(r, region, found->count, found->score, l.wanted, err);
+  if (!about)
+    return false;
+  json_object_set_new(out->details, "minimal_region", about);
+  if (found->count == 0)
+    explanation_warn(out, "no-region", "no part of the image was found that alone scores %.4g, %.2g of the whole",
+                     l.wanted, r->keep);
+  return true;
 }

@@ -305,6 +305,7 @@ static const struct {
     {"few-samples", "Another seed may give another picture; let more samples be drawn."},
     {"not-converged", "Another seed may give another picture; let more samples be drawn."},
     {"starts-disagree", "There are several pictures that explain the score as well as this one."},
+    {"not-refined", "This is the map that was to be refined, not a better one."},
     {"partial-cover", "Parts that were not looked at read zero."},
     {"fill-mean-missing",
      "A card that states the mean of the training pictures makes the fill comparable between images."},

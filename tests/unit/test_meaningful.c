@@ -217,6 +217,15 @@ static void same_seed_same_bits(void **state)
   assert_memory_not_equal(bench_array(&b, "trace"), trace, sizeof(float) * 25 * 6);
   assert_int_equal(json_array_size(json_object_get(game(&b, 1), "starts")), 2);
   free(map);
+  map = NULL;
+  for (int threads = 1; threads <= 2; threads++) {
+    b.explain.evaluate.session.threads = threads;
+    bench_run(&b, "meaningful", "iterations=12 game=preserve init=gradient");
+    assert_non_null(json_object_get(game(&b, 0), "refined"));
+    map = map ? map : bench_copy(&b, "map");
+    bench_same(&b, "map", map);
+  }
+  free(map);
   free(trace);
   bench_close(&b);
   model_close(model);
@@ -306,6 +315,125 @@ static void stops_by_evaluations(void **state)
   bench_run(&b, "meaningful", "fill=zero tolerance=0");
   assert_string_equal(b.out.stopped_by, "evals");
   assert_true(b.out.evaluations <= 400 && b.out.evaluations > 300);
+  bench_close(&b);
+}
+
+/* ---- refinement -------------------------------------------------------------------------------------------------- */
+
+/* Refine a map of SIDE x SIDE; what came of it. */
+static const json_t *refine(struct bench *b, const float *start, const char *more)
+{
+  const struct npy array = {NPY_F32, 2, {SIDE, SIDE}, (void *)(uintptr_t)start};
+  struct error err = {0};
+  char params[512];
+  assert_true(npy_write(scratch_path("start.npy"), &array, &err));
+  (void)snprintf(params, sizeof params, "fill=zero game=preserve init=%s %s", scratch_path("start.npy"), more);
+  bench_run(b, "meaningful", params);
+  const float *map = bench_array(b, "map");
+  for (int i = 0; i < MOST_PIXELS; i++)
+    assert_true(map[i] >= 0 && map[i] <= 1);
+  const json_t *refined = json_object_get(game(b, 0), "refined");
+  assert_non_null(refined);
+  return refined;
+}
+
+/* Area that a map needs as it is; 0: there is none. */
+static int64_t needs(struct bench *b, const float *map)
+{
+  const struct npy array = {NPY_F32, 2, {SIDE, SIDE}, (void *)(uintptr_t)map};
+  struct error err = {0};
+  char params[512];
+  assert_true(npy_write(scratch_path("judged.npy"), &array, &err));
+  (void)snprintf(params, sizeof params, "fill=zero iterations=0 init=%s", scratch_path("judged.npy"));
+  bench_run(b, "meaningful", params);
+  return json_integer_value(json_object_get(json_object_get(b->out.details, "minimal_region"), "area_px"));
+}
+
+static void won_by(struct bench *b, const json_t *refined, const char *name, int64_t before, int64_t after)
+{
+  assert_string_equal(json_string_value(json_object_get(refined, "by")), name);
+  assert_int_equal(figure(refined, "before_px"), before);
+  assert_int_equal(figure(refined, "after_px"), after);
+  assert_int_equal(figure(json_object_get(refined, "candidates_px"), name), after);
+  assert_int_equal(figure(json_object_get(b->out.details, "minimal_region"), "area_px"), after);
+  assert_int_equal(bench_warned(b, "not-refined"), strcmp(name, "start") == 0);
+  float *map = bench_copy(b, "map");
+  assert_int_equal(needs(b, map), after); /* what is written is what was judged */
+  free(map);
+}
+
+static void refinement_keeps_the_best(void **state)
+{
+  (void)state;
+  static struct linear l;
+  struct bench b;
+  static float start[MOST_PIXELS];
+  linear_bench(&b, &l, SIDE, SIDE);
+  weigh_box(&l, evidence);
+
+  /* Nothing orders a linear model's pixels better than its weights. */
+  for (int i = 0; i < MOST_PIXELS; i++)
+    start[i] = 3 * l.weight[i] - 1;
+  won_by(&b, refine(&b, start, ""), "start", 648, 648);
+
+  /* The worst order there is: all before the evidence. The mask is better, within the start's region or not. */
+  for (int i = 0; i < MOST_PIXELS; i++)
+    start[i] = -l.weight[i];
+  const json_t *refined = refine(&b, start, "");
+  const int64_t mask = json_integer_value(json_object_get(refined, "after_px"));
+  assert_true(mask >= 648 && mask < 1000);
+  won_by(&b, refined, "mask", MOST_PIXELS - 72, mask);
+
+  /* Every other column of the box counts. A mask cannot be as fine as the start, and the start knows no box. */
+  for (int i = 0; i < MOST_PIXELS; i++) {
+    l.weight[i] *= i % 2 ? 0 : 2;
+    start[i] = i % 2 ? -1 : (float)(i / SIDE);
+  }
+  refined = refine(&b, start, "");
+  const int64_t inside = json_integer_value(json_object_get(refined, "after_px"));
+  assert_true(inside >= 324 && inside < 600);
+  assert_true(inside < figure(json_object_get(refined, "candidates_px"), "mask"));
+  won_by(&b, refined, "inside", json_integer_value(json_object_get(refined, "before_px")), inside);
+
+  /* A mask too coarse to see the box's edges, and a start that does, but noisily and with a false peak elsewhere. */
+  weigh_box(&l, evidence);
+  for (int i = 0; i < MOST_PIXELS; i++) {
+    const int y = i / SIDE, x = i % SIDE;
+    const double noise = rng_uniform(5, RNG_WEIGHTS, 0, (uint64_t)i);
+    start[i] = (float)(l.weight[i] > 0 ? 0.5 + noise / 2 : y < 20 && x > 60 ? 1 : 0.2 + noise / 2);
+  }
+  refined = refine(&b, start, "cells=4");
+  won_by(&b, refined, "product", json_integer_value(json_object_get(refined, "before_px")),
+         json_integer_value(json_object_get(refined, "after_px")));
+  bench_close(&b);
+}
+
+/* Where hiding helps as often as it hurts, and starts are noise, as many pixels as before are enough. */
+static void refinement_never_needs_more(void **state)
+{
+  (void)state;
+  static struct linear l;
+  struct bench b;
+  static float start[MOST_PIXELS];
+  int started = 0;
+  linear_bench(&b, &l, SIDE, SIDE);
+  for (uint32_t k = 0; k < 12; k++) {
+    b.explain.evaluate.evals = k % 4 == 3 ? 250 : 0;
+    for (int i = 0; i < MOST_PIXELS; i++) {
+      l.weight[i] = (float)(rng_uniform(7, RNG_WEIGHTS, k, (uint64_t)i) - 0.47) * 1e-4F;
+      start[i] = k % 2 ? (float)rng_uniform(8, RNG_WEIGHTS, k, (uint64_t)i) - 0.5F
+                       : l.weight[i] + (float)rng_uniform(8, RNG_WEIGHTS, k, (uint64_t)i) * 2e-4F;
+    }
+    const int64_t before = needs(&b, start);
+    const json_t *refined = refine(&b, start, "iterations=20");
+    started += before > 0;
+    assert_int_equal(json_integer_value(json_object_get(refined, "before_px")), before);
+    if (before > 0)
+      assert_in_range(json_integer_value(json_object_get(refined, "after_px")), 1, before);
+    if (b.explain.evaluate.evals)
+      assert_true(b.out.evaluations <= 250);
+  }
+  assert_true(started >= 10);
   bench_close(&b);
 }
 
@@ -421,6 +549,8 @@ int main(void)
       cmocka_unit_test(nothing_to_learn),
       cmocka_unit_test(maps_to_refine),
       cmocka_unit_test(stops_by_evaluations),
+      cmocka_unit_test(refinement_keeps_the_best),
+      cmocka_unit_test(refinement_never_needs_more),
       cmocka_unit_test(black_boxes),
       cmocka_unit_test(finds_the_smallest_region),
       cmocka_unit_test(outlines),
