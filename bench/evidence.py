@@ -384,35 +384,50 @@ def preserved_region(run, arguments, out):
     run.evaluate("kept", MODEL, [p for f in LOCAL for p in found[f]], "-m", "occlusion,meaningful", "--metric",
                  "pointing,mass", "--truth", "{dir}/mask_{label}.png")
     records = run.records("kept")
-    rows, everything = [], []
+    everything, by = [], []
 
     def measure(path):
         stem, finding = stem_of(records, path), os.path.basename(os.path.dirname(os.path.dirname(path)))
         _, folder = run.explain("preserve/%s" % name_of(path), MODEL, path, "-m", "meaningful", "--game", "preserve", "-t",
                                 finding)
         kept = np.load(os.path.join(folder, "map.npy")) >= 0.5
+        result, folder = run.explain("refined/%s" % name_of(path), MODEL, path, "-m", "meaningful", "--game", "preserve",
+                                     "--init", run.path("kept", stem, "1-occlusion.npy"), "-t", finding)
+        refined = np.load(os.path.join(folder, "region.npy")) > 0
+        by.append(result["method"]["games"][0]["refined"]["by"])
         truth = mask_of(path, finding, kept.shape[0])
         order = np.argsort(-np.load(run.path("kept", stem, "1-occlusion.npy")).ravel(), kind="stable")
-        top = np.zeros(order.size, bool)
-        top[order[:int(kept.sum())]] = True
-        overlap = [(r & truth).sum() / (r | truth).sum() for r in (kept, top.reshape(kept.shape))]
+
+        def overlaps(region):  # with the truth: its own, and that of as much of occlusion's map
+            top = np.zeros(order.size, bool)
+            top[order[:int(region.sum())]] = True
+            pair = [(r & truth).sum() / (r | truth).sum() for r in (region, top.reshape(region.shape))]
+            return pair + [pair[0] - pair[1], region.mean(), truth.mean()]
+
         hits = [records[stem]["metrics"]["pointing"][m]["values"]["hit"] for m in ("meaningful", "occlusion")]
-        return hits + overlap + [overlap[0] - overlap[1], kept.mean(), truth.mean()]
+        return hits, overlaps(kept), overlaps(refined)
 
-    def row(name, of):
-        return [name, str(len(of))] + [show(interval([o[i] for o in of])) for i in range(7)]
-
+    tables = [[], []]
     for finding in LOCAL:
         measured = run.pool.map(measure, found[finding])
         everything += measured
-        rows.append(row(finding, measured))
-    rows.append(row("all", everything))
+        for k in (0, 1):
+            tables[k].append([finding, measured])
+    heads = (["finding", "radiographs", "pointing hit", "of occlusion", "IoU, kept region"],
+             ["finding", "radiographs", "IoU, refined region"])
+    texts = []
+    for k in (0, 1):
+        rows = [[name, str(len(of))] + [show(interval(column)) for column in
+                                        zip(*[(m[0] if k == 0 else []) + m[1 + k] for m in of])]
+                for name, of in tables[k] + [["all", everything]]]
+        texts.append(table(heads[k] + ["IoU, occlusion at equal area", "difference", "area kept", "area of the truth"], rows))
     out.append("## The region that meaningful perturbation keeps\n\nPointing: the strongest point of the deletion game's map "
                "lies in the truth or at most 15 px beside it; beside it, occlusion's. Overlap (intersection over union with "
                "the truth mask): the region that the preservation game keeps (mask at least one half), and as many pixels "
-               "from the top of occlusion's map. Areas are shares of the picture.\n\n%s"
-               % table(["finding", "radiographs", "pointing hit", "of occlusion", "IoU, kept region",
-                        "IoU, occlusion at equal area", "difference", "area kept", "area of the truth"], rows))
+               "from the top of occlusion's map. Areas are shares of the picture.\n\n%s" % texts[0])
+    out.append("The same of the smallest sufficient region after occlusion's map was refined (`-m meaningful --game preserve "
+               "--init MAP.npy`). What was written: %s.\n\n%s"
+               % (", ".join("%s %d" % (b, by.count(b)) for b in sorted(set(by), key=lambda b: -by.count(b))), texts[1]))
 
 
 def fills_compared(run, arguments, found, out):
