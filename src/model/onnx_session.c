@@ -63,8 +63,11 @@ static void free_sweep(struct onnx_session *s)
   s->sweep = NULL;
 }
 
-/* A run begins one kind of work: what a former run has left of the others goes, so that all stays within the limit. */
-enum kind { CHANGES, SEQUENCES, SWEEPS };
+/* What a run does beyond passes over whole images. */
+enum kind { IMAGES, CHANGES, SEQUENCES, SWEEPS };
+
+/* What a former run has left of other kinds goes, so that a run's memory stays within its limit: before windows and
+ * sweeps the activations of more than one image, and before many images windows and sweeps. */
 
 static void drop_left_over(struct onnx_session *s, enum kind kept)
 {
@@ -77,6 +80,11 @@ static void drop_left_over(struct onnx_session *s, enum kind kept)
     free_sequences(s);
   if (kept != SWEEPS)
     free_sweep(s);
+  if (kept != IMAGES && s->memory_bytes > (s->runs[0] ? run_bytes(s->runs[0]) : 0)) {
+    mem_unmap(s->memory, s->memory_bytes);
+    s->memory = NULL;
+    s->memory_bytes = 0;
+  }
 }
 
 static void session_free(struct onnx_session *s)
@@ -152,25 +160,24 @@ static bool same_options(const struct session_options *a, const struct session_o
 /* The run for 2^log2 samples, bound to the session's memory. */
 static struct run *run_for(struct onnx_session *s, int log2, struct error *err)
 {
-  if (!s->runs[log2]) {
-    struct run *run = run_new(s->graph, s->compute, (int64_t)1 << log2, &s->layer, s->layer != NULL, false, err);
-    if (!run)
+  if (!s->runs[log2])
+    s->runs[log2] = run_new(s->graph, s->compute, (int64_t)1 << log2, &s->layer, s->layer != NULL, false, err);
+  struct run *run = s->runs[log2];
+  if (!run)
+    return NULL;
+  if (run_bytes(run) > s->memory_bytes) {
+    drop_left_over(s, IMAGES);
+    void *larger = mem_map(run_bytes(run));
+    if (!larger) {
+      error_memory(err, "activations");
       return NULL;
-    if (run_bytes(run) > s->memory_bytes) {
-      void *larger = mem_map(run_bytes(run));
-      if (!larger) {
-        run_free(run);
-        error_memory(err, "activations");
-        return NULL;
-      }
-      mem_unmap(s->memory, s->memory_bytes);
-      s->memory = larger;
-      s->memory_bytes = run_bytes(run);
     }
-    s->runs[log2] = run;
+    mem_unmap(s->memory, s->memory_bytes);
+    s->memory = larger;
+    s->memory_bytes = run_bytes(run);
   }
-  run_bind(s->runs[log2], s->memory);
-  return s->runs[log2];
+  run_bind(run, s->memory);
+  return run;
 }
 
 static void to_scores(const struct onnx_session *s, const float *raw, float *scores)

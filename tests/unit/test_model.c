@@ -396,6 +396,79 @@ static void sessions_are_taken_over(void **state)
   model_close(other);
 }
 
+enum { KINDS = 4, SIDE = 3, IMAGES = 9, CHANGES = 2, MOST_RESULTS = 1 << 16 };
+
+/* One run that does one kind of work, in a session of its own or one that was left; what it gave and how much. */
+static size_t work(const struct model *model, int kind, const float *x, float *results)
+{
+  struct error err = {0};
+  const struct predictor *p = &model->predictor;
+  const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels;
+  const float content[SIDE * SIDE * 4] = {0.25f, -1, 2}, *bases[CHANGES] = {x, x};
+  const struct change changes[CHANGES] = {{{0, 0, SIDE, SIDE}, content}, {{2, 1, 2 + SIDE, 1 + SIDE}, content}};
+  struct session *s = session_open(p, &(struct session_options){.threads = 1}, &err);
+  assert_true(s && p->channels <= 4);
+  const size_t classes = (size_t)p->classes;
+  size_t given = classes;
+  int n = 0;
+  bool ok = session_predict(s, x, 1, results, NULL, &err); /* as every run begins */
+  if (kind == 0) {
+    const int64_t batch = s->batch < IMAGES ? s->batch : IMAGES;
+    ok = ok && session_predict(s, x, batch, results + given, NULL, &err);
+    given += (size_t)batch * classes;
+  } else if (kind == 1) {
+    ok = ok && session_begin_changes(s, x, SIDE, SIDE, &n, &err);
+    assert_true(n >= CHANGES);
+    ok = ok && session_predict_changes(s, changes, CHANGES, results + given, NULL, &err);
+    given += CHANGES * classes;
+  } else if (kind == 2) {
+    ok = ok && session_begin_sequences(s, bases, CHANGES, SIDE, SIDE, &n, &err);
+    assert_int_equal(n, CHANGES);
+    for (int step = 0; ok && step < 2; step++, given += CHANGES * classes)
+      ok = session_step_sequences(s, changes, CHANGES, results + given, &err);
+  } else {
+    struct backward_info info;
+    ok = ok && session_begin_backward(s, &(struct backward_request){.target = 0}, &info, &err) &&
+         session_backward(s, x, 1, results + given, NULL, &err);
+    given += image;
+  }
+  if (!ok)
+    fail_msg("kind %d: %s", kind, err.message);
+  session_close(s);
+  assert_true(given <= MOST_RESULTS);
+  return given;
+}
+
+/* Whatever kinds of work follow one another on a model, each gives what it gives on a model that did nothing before. */
+static void kinds_of_work_follow_one_another(void **state)
+{
+  (void)state;
+  static float first[KINDS][MOST_RESULTS], later[MOST_RESULTS];
+  size_t given[KINDS];
+  struct model *model = open_well("win_residual", NULL);
+  const struct predictor *p = &model->predictor;
+  const size_t image = (size_t)p->height * (size_t)p->width * (size_t)p->channels;
+  float *x = malloc(IMAGES * image * sizeof *x);
+  assert_non_null(x);
+  for (size_t i = 0; i < IMAGES * image; i++)
+    x[i] = (float)(i % 23) / 23 - 0.5f;
+  for (int kind = 0; kind < KINDS; kind++) {
+    struct model *fresh = open_well("win_residual", NULL);
+    given[kind] = work(fresh, kind, x, first[kind]);
+    model_close(fresh);
+  }
+  for (int before = 0; before < KINDS; before++)
+    for (int kind = 0; kind < KINDS; kind++)
+      for (int again = 0; again < 2; again++) {
+        work(model, before, x, later);
+        assert_memory_equal(later, first[before], given[before] * sizeof *later);
+        work(model, kind, x, later);
+        assert_memory_equal(later, first[kind], given[kind] * sizeof *later);
+      }
+  free(x);
+  model_close(model);
+}
+
 /* ---- description ------------------------------------------------------------------------------------------------ */
 
 static void describes_itself(void **state)
@@ -569,6 +642,7 @@ int main(void)
       cmocka_unit_test(sessions_show_layers),
       cmocka_unit_test(batches_follow_the_memory_limit),
       cmocka_unit_test(sessions_are_taken_over),
+      cmocka_unit_test(kinds_of_work_follow_one_another),
       cmocka_unit_test(describes_itself),
       cmocka_unit_test(drafts_a_card),
       cmocka_unit_test(calls_back),
