@@ -165,8 +165,7 @@ size_t stage_gather_bytes(const struct increment *inc, const struct stage *stage
     if (conv && area < whole && area_of_bound(out) == (int64_t)out->view.height * out->view.width)
       area = whole; /* that may be gathered instead */
     const int64_t most = conv ? window_chunk[0] : POOLED_AT_ONCE;
-    const int64_t at_once = conv && batch < most ? batch : most;
-    return stage_pixel_bytes(at_once * area, in->view.pixel);
+    return stage_pixel_bytes((batch < most ? batch : most) * area, in->view.pixel);
   }
   if (stage->rule.kind == WINDOW_POINT)
     for (int k = 0; k < node->n_in; k++)

@@ -67,28 +67,8 @@ static void write_mask(const struct ladder *l, int64_t count, bool keep, struct 
     p->mask[l->order[i]] = (i < count) == keep ? 1 : 0;
 }
 
-static bool propose_kept(void *context, int64_t i, struct perturbation *p, struct error *err)
-{
-  const struct ladder *l = context;
-  (void)err;
-  write_mask(l, l->rung[l->from + i], true, p);
-  return true;
-}
-
-/* The first that suffices ends the climb. */
-static bool take_kept(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
-                      struct error *err)
-{
-  struct ladder *l = context;
-  (void)activations;
-  (void)err;
-  l->kept[l->from + i] = scores[l->request->target];
-  *stop = (double)scores[l->request->target] >= l->wanted;
-  return true;
-}
-
-/* What is not known yet of a curve: first of what is kept, then of what is hidden. */
-static bool propose_rest(void *context, int64_t i, struct perturbation *p, struct error *err)
+/* Rungs from l->from on: first what is kept of each, then what is hidden. */
+static bool propose_rung(void *context, int64_t i, struct perturbation *p, struct error *err)
 {
   const struct ladder *l = context;
   const int64_t at = l->from + i;
@@ -97,7 +77,7 @@ static bool propose_rest(void *context, int64_t i, struct perturbation *p, struc
   return true;
 }
 
-static bool take_rest(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
+static bool take_rung(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
                       struct error *err)
 {
   struct ladder *l = context;
@@ -107,6 +87,15 @@ static bool take_rest(void *context, int64_t i, const float *scores, const float
   (void)err;
   (at < REGION_RUNGS ? l->kept : l->hidden)[at % REGION_RUNGS] = scores[l->request->target];
   return true;
+}
+
+/* The first that suffices ends the climb. */
+static bool climb_rung(void *context, int64_t i, const float *scores, const float *activations, bool *stop,
+                       struct error *err)
+{
+  const struct ladder *l = context;
+  *stop = (double)scores[l->request->target] >= l->wanted;
+  return take_rung(context, i, scores, activations, stop, err);
 }
 
 static bool propose_asked(void *context, int64_t i, struct perturbation *p, struct error *err)
@@ -188,7 +177,7 @@ bool region_find(const struct region_request *request, int64_t most, struct regi
   while (rungs < REGION_RUNGS && l.rung[rungs - 1] < most)
     rungs++;
   const struct evaluation climb = {
-      .stage = "minimal region", .count = rungs, .context = &l, .propose = propose_kept, .result = take_kept};
+      .stage = "minimal region", .count = rungs, .context = &l, .propose = propose_rung, .result = climb_rung};
   if (!evaluate(request->evaluator, &climb, &end, err))
     return false;
   region->rungs = (int)end.count;
@@ -326,8 +315,8 @@ bool minimal_region(const struct region_request *r, struct region *found, struct
   const struct evaluation rest = {.stage = "minimal region",
                                   .count = 2 * REGION_RUNGS - found->rungs,
                                   .context = &l,
-                                  .propose = propose_rest,
-                                  .result = take_rest};
+                                  .propose = propose_rung,
+                                  .result = take_rung};
   for (int k = 0; k < REGION_RUNGS; k++)
     hidden[k] = NAN;
   int32_t *region = explanation_ints(out, "region", 2, dims, err);

@@ -103,16 +103,23 @@ static bool bind(struct kernel *k, int arg, int id, const struct desc *desc, str
                  "kernel memory");
 }
 
+static struct kernel *kernel_new(struct compute *c, struct error *err)
+{
+  struct kernel *k = mem_zero(1, sizeof *k);
+  if (k)
+    k->compute = c;
+  else
+    error_memory(err, "a kernel");
+  return k;
+}
+
 /* A primitive and its scratch from a descriptor, which is consumed. */
 static struct kernel *kernel_make(struct compute *c, dnnl_primitive_desc_t pd, struct error *err)
 {
-  struct kernel *k = mem_zero(1, sizeof *k);
+  struct kernel *k = kernel_new(c, err);
   const char *name = "";
   bool ok = k != NULL;
-  if (!ok) {
-    error_memory(err, "a kernel");
-  } else {
-    k->compute = c;
+  if (ok) {
     (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
     k->reference = strncmp(name, "ref", 3) == 0;
     ok = !failed(dnnl_primitive_create(&k->primitive, pd), err, "kernel");
@@ -298,12 +305,9 @@ static bool post_in_tiles(const struct conv_spec *s, struct winograd *w)
 static struct kernel *kernel_in_tiles(struct compute *c, const struct conv_spec *s, struct weights *weights,
                                       bool adjoint, struct error *err)
 {
-  struct kernel *k = mem_zero(1, sizeof *k);
-  if (!k) {
-    error_memory(err, "a kernel");
+  struct kernel *k = kernel_new(c, err);
+  if (!k)
     return NULL;
-  }
-  k->compute = c;
   k->in_tiles = true;
   k->threads = threads_used();
   k->winograd = (struct winograd){
@@ -482,13 +486,9 @@ static struct kernel *kernel_simple(struct compute *c, dnnl_primitive_desc_t pd,
 
 static struct kernel *kernel_silu(struct compute *c, int64_t count, struct error *err)
 {
-  struct kernel *k = mem_zero(1, sizeof *k);
-  if (!k) {
-    error_memory(err, "a kernel");
-    return NULL;
-  }
-  k->compute = c;
-  k->silu = count;
+  struct kernel *k = kernel_new(c, err);
+  if (k)
+    k->silu = count;
   return k;
 }
 
@@ -549,17 +549,9 @@ struct kernel *kernel_softmax(struct compute *c, int64_t outer, int64_t axis, in
   return k;
 }
 
-bool kernel_run(struct kernel *k, const void *src, const void *right, const float *bias, void *dst, void *scratch,
-                struct error *err)
+static bool run_primitive(struct kernel *k, const void *src, const void *right, const float *bias, void *dst,
+                          void *scratch, struct error *err)
 {
-  if (k->in_tiles) {
-    winograd_run(&k->winograd, src, k->packed, bias, dst, scratch, k->threads);
-    return !k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err);
-  }
-  if (k->silu > 0) {
-    silu_run(k->silu, src, dst);
-    return !k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err);
-  }
   /* The library takes plain pointers for what it only reads. */
   void *const handle[ARG_COUNT] = {(void *)(uintptr_t)src, (void *)(uintptr_t)(k->packed ? k->packed : right),
                                    (void *)(uintptr_t)bias, dst, scratch};
@@ -572,6 +564,18 @@ bool kernel_run(struct kernel *k, const void *src, const void *right, const floa
       args[count++] = (dnnl_exec_arg_t){k->id[i], k->memory[i]};
     }
   return !failed(dnnl_primitive_execute(k->primitive, k->compute->stream, count, args), err, "kernel") &&
-         !failed(dnnl_stream_wait(k->compute->stream), err, "kernel") &&
-         (!k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err));
+         !failed(dnnl_stream_wait(k->compute->stream), err, "kernel");
+}
+
+bool kernel_run(struct kernel *k, const void *src, const void *right, const float *bias, void *dst, void *scratch,
+                struct error *err)
+{
+  bool ok = true;
+  if (k->in_tiles)
+    winograd_run(&k->winograd, src, k->packed, bias, dst, scratch, k->threads);
+  else if (k->silu > 0)
+    silu_run(k->silu, src, dst);
+  else
+    ok = run_primitive(k, src, right, bias, dst, scratch, err);
+  return ok && (!k->then || kernel_run(k->then, dst, NULL, NULL, dst, NULL, err));
 }
