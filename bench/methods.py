@@ -292,22 +292,9 @@ def measure_lime_error(bench):
 
 # ---- superpixels -----------------------------------------------------------------------------------------------------
 
-def adjusted_rand(a, b):
-    """Hubert & Arabie 1985."""
-    a, b = (np.unique(v, return_inverse=True)[1].ravel() for v in (a, b))
-    both = np.unique(a.astype(np.int64) * (b.max() + 1) + b, return_counts=True)[1]
-
-    def pairs(counts):
-        counts = counts.astype(np.float64)
-        return (counts * (counts - 1) / 2).sum()
-
-    together, in_a, in_b = pairs(both), pairs(np.bincount(a)), pairs(np.bincount(b))
-    chance = in_a * in_b / pairs(np.array([len(a)]))
-    return (together - chance) / ((in_a + in_b) / 2 - chance)
-
-
 def measure_superpixels(bench):
     from scene import scene
+    from sklearn.metrics import adjusted_rand_score
     options, rows = bench.options, []
     if not has(bench, "skimage"):
         return ["Not measured."]
@@ -328,7 +315,7 @@ def measure_superpixels(bench):
                          "%.1f" % (1e3 * ours.seconds), "%.1f" % (1e3 * theirs.seconds),
                          percent(ours.spread) + " / " + percent(theirs.spread),
                          "%d / %d" % (ours.ready["count"], theirs.ready["count"]),
-                         "%.3f" % adjusted_rand(np.load(bench.place("ours.npy")), np.load(bench.place("theirs.npy")))])
+                         "%.3f" % adjusted_rand_score(*(np.load(bench.place(n)).ravel() for n in ("ours.npy", "theirs.npy")))])
             progress(" ".join(rows[-1]))
             ours.close()
             theirs.close()

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Superpixels by scikit-image.
 
-usage: peers_segment.py PICTURE.npy LABELS.npy quickshift|slic PARAMETERS.json-text
+usage: peers_segment.py PICTURE.npy LABELS.npy quickshift|slic PARAMETERS
+
+PARAMETERS: of scikit-image's function, as a JSON object
 """
 import json
 import sys
